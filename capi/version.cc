@@ -1,0 +1,3 @@
+#include "llmcore/llmcore.h"
+
+extern "C" const char* llmcore_version(void) { return LLMCORE_VERSION; }
