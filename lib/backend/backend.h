@@ -1,0 +1,239 @@
+// What a device must offer: memory, packed weights and the operation table of a decoder. The
+// decoder (lib/model) is written once over this interface; lib/ops checks shapes before a call
+// reaches it.
+//
+// Rules for implementations:
+//  1. No operation allocates. Scratch memory is what WorkspaceBytes promised, given at creation of
+//  a
+//     step (StepContext::workspace).
+//  2. The bits of a row do not depend on the other rows of a call, on how a sequence was cut into
+//     calls, nor on the number of threads: work is split over output columns, heads and rows, and
+//     every sum runs over its terms in one fixed order.
+//  3. Pointers are of the backend's memory. Matrices are row-major and dense. Counts of 0 are
+//  valid.
+//  4. Residual stream, norms and softmax are accumulated in f32.
+//  5. An operation that sees StepContext::cancel set may return CANCELLED early; its outputs are
+//  then
+//     undefined and the step is dropped.
+#ifndef LLMCORE_LIB_BACKEND_BACKEND_H_
+#define LLMCORE_LIB_BACKEND_BACKEND_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "lib/base/cancel.h"
+#include "lib/base/status.h"
+#include "lib/tensor/dtype.h"
+#include "lib/tensor/format.h"
+
+namespace llmcore::core {
+
+// A zeroed range of device memory, returned to the device at its end.
+class DeviceMemory {
+ public:
+  virtual ~DeviceMemory() = default;
+  void* data() const { return data_; }
+  uint64_t size() const { return size_; }
+
+ protected:
+  void* data_ = nullptr;  // aligned to 64 bytes at least
+  uint64_t size_ = 0;
+};
+
+// Activations: [rows, columns] f32.
+struct Matrix {
+  float* data = nullptr;
+  int64_t rows = 0;
+  int64_t columns = 0;
+};
+
+// Rows of one linear weight as a checkpoint stores them: [rows, columns] of `dtype`, row-major, or
+// already quantized, when `format` is kInt8 or kInt4 (lib/io/quantized_checkpoint.md): codes in
+// `data`, one bf16 scale a block in `scales`.
+struct SourceMatrix {
+  const std::byte* data = nullptr;  // host memory, any alignment
+  DType dtype = DType::kF32;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  WeightFormat format = WeightFormat::kAuto;  // kAuto: plain values of `dtype`
+  const std::byte* scales = nullptr;
+};
+
+// How the rows of a packed weight are ordered: kPlain puts the parts one after the other;
+// kGated has two parts of equal shape, gate and up, laid out for LinearGated.
+enum class WeightKind : uint8_t { kPlain, kGated };
+
+struct WeightShape {
+  WeightFormat format = WeightFormat::kF32;  // never kAuto
+  WeightKind kind = WeightKind::kPlain;
+  int64_t rows = 0;     // of all parts together: outputs, or 2 * outputs when gated
+  int64_t columns = 0;  // inputs
+};
+
+// A weight in the backend's own layout.
+struct PackedWeight {
+  WeightShape shape;
+  const void* data = nullptr;  // PackedWeightBytes(shape) bytes, aligned to 64
+};
+
+// The KV cache of all layers: blocks of `block_tokens` positions. Layout inside a block is the
+// backend's; BlockBytes says how large one block of one layer is.
+struct KvShape {
+  KvFormat format = KvFormat::kF32;  // never kAuto
+  int32_t layers = 0;
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+  int32_t block_tokens = 0;  // a multiple of 16
+};
+
+struct KvCache {
+  KvShape shape;
+  void* data = nullptr;  // [layers][blocks] of KvBlockBytes(shape) each
+  int32_t blocks = 0;
+};
+
+// A ragged batch: the rows of a step are runs of consecutive positions, one run a sequence.
+// All arrays are host memory that lives as long as the step.
+struct Batch {
+  std::span<const int32_t> first_row;       // [sequences + 1], increasing; last = rows of the step
+  std::span<const int32_t> first_position;  // [sequences], position of the run's first row
+  std::span<const int32_t> block_table;     // [sequences, block_table_stride] ids of KV blocks
+  int32_t block_table_stride = 0;
+
+  int32_t sequences() const { return static_cast<int32_t>(first_position.size()); }
+  int32_t rows() const { return first_row.empty() ? 0 : first_row.back(); }
+};
+
+enum class GateActivation : uint8_t { kSilu, kGeluTanh, kGelu };
+
+struct EmbedParams {
+  PackedWeight table;               // [vocabulary, hidden]
+  std::span<const int32_t> tokens;  // [rows], each inside the vocabulary
+  Matrix out;                       // [rows, hidden]
+};
+
+// RMSNorm (Zhang and Sennrich 2019, eq. 4): out = in / sqrt(mean(in^2) + epsilon) * weight.
+struct NormParams {
+  Matrix in;            // [rows, columns]
+  const float* weight;  // [columns]
+  float epsilon;
+  Matrix out;  // like in; may be the same memory
+};
+
+// out = in * weight^T (+ bias) (+ residual).
+struct LinearParams {
+  Matrix in;                        // [rows, inputs]
+  PackedWeight weight;              // kPlain, [outputs, inputs]
+  const float* bias = nullptr;      // [outputs] or NULL
+  const float* residual = nullptr;  // [rows, outputs] or NULL; may be out.data
+  ActivationFormat activation_format = ActivationFormat::kF32;  // never kAuto
+  Matrix out;                                                   // [rows, outputs]
+};
+
+// out = activation(in * gate^T + gate_bias) * (in * up^T + up_bias)  (Shazeer 2020, eq. 6).
+struct LinearGatedParams {
+  Matrix in;                         // [rows, inputs]
+  PackedWeight weight;               // kGated, [2 * outputs, inputs]
+  const float* gate_bias = nullptr;  // [outputs] or NULL
+  const float* up_bias = nullptr;    // [outputs] or NULL
+  GateActivation activation = GateActivation::kSilu;
+  ActivationFormat activation_format = ActivationFormat::kF32;
+  Matrix out;  // [rows, outputs]
+};
+
+// Rotates q and k in halves (RoFormer eq. 34, in the layout of the Llama model code: element i
+// pairs with i + head_dim / 2), after an optional RMSNorm of each head, then writes k and v to the
+// cache.
+struct RopeAppendParams {
+  Matrix qkv;  // [rows, (heads + 2 * kv_heads) * head_dim]; q is updated in place
+  int32_t heads = 0;
+  const float* q_norm = nullptr;  // [head_dim] or NULL
+  const float* k_norm = nullptr;  // [head_dim] or NULL
+  float norm_epsilon = 0;
+  const float* cos_sin = nullptr;  // [rows, head_dim]: cos of each pair, then sin of each pair
+  KvCache cache;
+  int32_t layer = 0;
+  Batch batch;
+};
+
+// Causal attention of each row over the positions of its sequence up to its own, those of the step
+// included: out = softmax(scale * q k^T) v, query head h with key head h / (heads / kv_heads).
+struct AttentionParams {
+  Matrix qkv;  // as RopeAppend left it; only the q columns are read
+  int32_t heads = 0;
+  float scale = 0;
+  int32_t window = 0;  // > 0: only the last `window` positions, its own included
+  KvCache cache;
+  int32_t layer = 0;
+  Batch batch;
+  Matrix out;  // [rows, heads * head_dim]
+};
+
+struct GatherRowsParams {
+  Matrix in;                      // [rows, columns]
+  std::span<const int32_t> rows;  // rows of `in` that are wanted, in order
+  Matrix out;                     // [rows.size(), columns]
+};
+
+struct CopyBlocksParams {
+  KvCache cache;
+  std::span<const int32_t> from;  // block ids, copied in every layer
+  std::span<const int32_t> to;    // likewise, disjoint from `from`
+};
+
+// What the largest step may hold; from it WorkspaceBytes follows.
+struct StepLimits {
+  int32_t rows = 0;         // tokens of a step
+  int64_t max_columns = 0;  // the widest linear, inputs or outputs
+  int32_t heads = 0;
+  int32_t head_dim = 0;
+  int32_t max_context = 0;  // positions of a sequence
+};
+
+// Given to every operation of a step.
+struct StepContext {
+  std::span<std::byte> workspace;       // WorkspaceBytes(limits) bytes, aligned to 64
+  const CancelToken* cancel = nullptr;  // polled at least every 10 ms
+};
+
+// Thread rule: the const functions may be called from any thread; the operations and PackWeight of
+// one backend run one at a time (the caller sees to it), each on all of the backend's threads.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual absl::string_view name() const = 0;   // "cpu", "cuda"
+  virtual std::string Description() const = 0;  // "cpu (avx512-vnni, 2 threads)"
+  virtual absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(uint64_t bytes) = 0;
+
+  // Layouts. Pure functions of their arguments: the memory plan is made from them.
+  virtual uint64_t PackedWeightBytes(const WeightShape& shape) const = 0;
+  virtual uint64_t KvBlockBytes(const KvShape& shape) const = 0;
+  virtual uint64_t WorkspaceBytes(const StepLimits& limits) const = 0;
+  // Names the layout of KV blocks ("cpu-f32-v1"): saved blocks are only taken back where it is
+  // equal.
+  virtual std::string KvLayoutName(const KvShape& shape) const = 0;
+
+  // Converts checkpoint rows into `destination` (PackedWeightBytes(shape) bytes). Quantizes as
+  // numerics demands; NaN or infinity is INVALID_ARGUMENT with the row and column. Progress is
+  // reported in source bytes of this call.
+  virtual absl::Status PackWeight(const WeightShape& shape, std::span<const SourceMatrix> parts,
+                                  void* destination, const WorkControl& control) = 0;
+
+  virtual absl::Status Embed(const StepContext& context, const EmbedParams& params) = 0;
+  virtual absl::Status Norm(const StepContext& context, const NormParams& params) = 0;
+  virtual absl::Status Linear(const StepContext& context, const LinearParams& params) = 0;
+  virtual absl::Status LinearGated(const StepContext& context, const LinearGatedParams& params) = 0;
+  virtual absl::Status RopeAppend(const StepContext& context, const RopeAppendParams& params) = 0;
+  virtual absl::Status Attention(const StepContext& context, const AttentionParams& params) = 0;
+  virtual absl::Status GatherRows(const StepContext& context, const GatherRowsParams& params) = 0;
+  virtual absl::Status CopyBlocks(const StepContext& context, const CopyBlocksParams& params) = 0;
+};
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_BACKEND_BACKEND_H_
