@@ -1,0 +1,44 @@
+// What a model will take, in bytes, before any of it is taken.
+#ifndef LLMCORE_LIB_MEMORY_MEMORY_PLAN_H_
+#define LLMCORE_LIB_MEMORY_MEMORY_PLAN_H_
+
+#include <cstdint>
+#include <string>
+
+#include "lib/tensor/format.h"
+
+namespace llmcore::core {
+
+// Values are those of the C ABI.
+enum class MemoryCategory : uint32_t {
+  kWeights = 0,      // linears, embeddings, norms, biases
+  kKvCache = 1,      // blocks of keys and values
+  kActivations = 2,  // hidden rows of the largest step
+  kWorkspace = 3,    // scratch of the operations
+  kHost = 4,         // what the host keeps for a step: logits, rotary table
+};
+inline constexpr int kMemoryCategories = 5;
+absl::string_view MemoryCategoryName(MemoryCategory category);  // "weights", "kv_cache", ...
+
+struct MemoryPlan {
+  uint64_t bytes[kMemoryCategories] = {};
+
+  // What the bytes follow from, with every "auto" resolved.
+  std::string device;
+  WeightFormat weight_format = WeightFormat::kF32;
+  KvFormat kv_format = KvFormat::kF32;
+  ActivationFormat activation_format = ActivationFormat::kF32;
+  int32_t max_context = 0;       // positions of one sequence
+  int32_t max_batch_tokens = 0;  // rows of a step
+  int32_t kv_blocks = 0;
+  int32_t kv_block_tokens = 0;
+
+  uint64_t total() const;
+  int64_t kv_cache_tokens() const { return int64_t{kv_blocks} * kv_block_tokens; }
+  // {"total_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}
+  std::string ToJson() const;
+};
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_MEMORY_MEMORY_PLAN_H_

@@ -1,0 +1,86 @@
+// A loaded model: weights on a device, the KV cache that its sessions share, tokenizer and chat
+// template. What llmcore_model is made of.
+#ifndef LLMCORE_LIB_SESSION_MODEL_H_
+#define LLMCORE_LIB_SESSION_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "lib/base/cancel.h"
+#include "lib/base/log.h"
+#include "lib/base/status.h"
+#include "lib/chat/chat_template.h"
+#include "lib/config/model_config.h"
+#include "lib/memory/memory_plan.h"
+#include "lib/tensor/format.h"
+#include "lib/tokenizer/tokenizer.h"
+
+namespace llmcore::core {
+
+class Engine;
+
+struct ModelOptions {
+  std::string device = "auto";                       // "auto", "cpu", "cuda", "cuda:N"
+  WeightFormat weight_format = WeightFormat::kAuto;  // auto: as stored when quantized, else bf16
+  KvFormat kv_format = KvFormat::kAuto;              // auto: f32 with f32 weights, else bf16
+  ActivationFormat activation_format = ActivationFormat::kAuto;
+  std::optional<uint64_t> memory_budget;    // bytes of the plan's total; unset: no limit
+  std::optional<int64_t> kv_cache_tokens;   // unset: one sequence of max_context
+  std::optional<double> kv_cache_fraction;  // of what is free after all else, in (0, 1]
+  std::optional<int32_t> max_context;       // unset: the model's own, at most 8192
+  std::optional<int32_t> max_batch_tokens;  // unset: 512
+  int threads = 0;                          // 0: one per usable core
+  ProgressCallback progress;
+  LogCallback log;
+  std::shared_ptr<const CancelToken> cancel;  // stops a load
+};
+
+// Thread rule: const functions from any thread. Sessions keep their model alive.
+class Model : public std::enable_shared_from_this<Model> {
+ public:
+  // `path`: a Hugging Face model directory, or the name of one in the local cache.
+  static absl::StatusOr<std::shared_ptr<const Model>> Load(absl::string_view path,
+                                                           const ModelOptions& options);
+  // The same with random weights of a published shape ("llama-3.2-1b", ...): for measuring speed
+  // where no weights are. It has no tokenizer.
+  static absl::StatusOr<std::shared_ptr<const Model>> LoadSynthetic(absl::string_view shape,
+                                                                    const ModelOptions& options);
+  // Reads headers only and allocates nothing of the model. Does not check the budget against the
+  // plan: compare plan.total().
+  static absl::StatusOr<MemoryPlan> Plan(absl::string_view path, const ModelOptions& options);
+
+  ~Model();
+
+  const ModelConfig& config() const { return config_; }
+  const GenerationConfig& generation_config() const { return generation_config_; }
+  const MemoryPlan& plan() const { return plan_; }
+  std::string BackendDescription() const;
+
+  // The tokenizer, or why there is none: a model can be used by token ids alone.
+  absl::StatusOr<std::shared_ptr<const Tokenizer>> tokenizer() const { return tokenizer_; }
+  // Messages (a JSON array, or an object with messages and further variables) -> text.
+  absl::StatusOr<std::string> RenderChat(absl::string_view messages_json,
+                                         bool add_generation_prompt) const;
+  // Ids that end a reply: of config.json, generation_config.json and the tokenizer.
+  bool IsEndOfText(TokenId token) const;
+
+  Engine& engine() const { return *engine_; }
+
+ private:
+  Model();
+
+  ModelConfig config_;
+  GenerationConfig generation_config_;
+  MemoryPlan plan_;
+  absl::StatusOr<std::shared_ptr<const Tokenizer>> tokenizer_;
+  absl::StatusOr<ChatTemplates> chat_templates_;
+  std::vector<TokenId> end_of_text_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_SESSION_MODEL_H_

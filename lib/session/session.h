@@ -1,0 +1,106 @@
+// A conversation, or any sequence of tokens, with its part of the KV cache.
+#ifndef LLMCORE_LIB_SESSION_SESSION_H_
+#define LLMCORE_LIB_SESSION_SESSION_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "lib/base/status.h"
+#include "lib/session/generation_params.h"
+#include "lib/session/model.h"
+
+namespace llmcore::core {
+
+// Why a generation ended. Values are those of the C ABI.
+enum class FinishReason : uint32_t {
+  kNone = 0,         // it goes on
+  kEndOfText = 1,    // the model ended its reply
+  kStopString = 2,   // a stop string came
+  kMaxTokens = 3,    // max_tokens were generated
+  kContextFull = 4,  // the sequence reached the model's max_context
+};
+
+struct TokenLogprob {
+  TokenId token;
+  float logprob;
+};
+
+// One token, or the end. `text` is what became certain with it: it may be empty (half a character,
+// the start of a stop string) or hold text of earlier tokens; it never cuts a UTF-8 character.
+struct GenerationEvent {
+  bool has_token = false;  // false only for a last event that brings no token
+  TokenId token = 0;
+  std::string text;
+  float logprob = 0;                       // log-softmax of the model's logits at `token`
+  std::vector<TokenLogprob> top_logprobs;  // as many as were asked for, best first
+  FinishReason finish_reason = FinishReason::kNone;
+};
+
+// Thread rule: one thread at a time, except Cancel. Failed calls leave the session as it was.
+class Session {
+ public:
+  static absl::StatusOr<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model);
+  ~Session();
+
+  // Appends to the sequence. Nothing is computed before logits or a generation ask for it. Text is
+  // encoded with the tokenizer's special tokens (BOS) when the sequence is empty.
+  absl::Status AppendTokens(std::span<const TokenId> tokens);
+  absl::Status AppendText(absl::string_view text);
+  // Adds a message and renders the conversation with the model's chat template. The sequence
+  // becomes what the template makes of all messages; the longest common part keeps its KV cache. A
+  // session holds messages or plain text, not both (FAILED_PRECONDITION).
+  absl::Status AppendMessage(absl::string_view role, absl::string_view content);
+  // Further variables of the template as a JSON object ({"tools": [...], "enable_thinking":
+  // false}).
+  absl::Status SetChatVariables(absl::string_view json);
+
+  std::span<const TokenId> tokens() const { return tokens_; }
+  const std::shared_ptr<const Model>& model() const { return model_; }
+
+  // Rewinds to the first `length` tokens; messages that end later are dropped.
+  absl::Status Truncate(uint64_t length);
+  // A second session with the same tokens. KV blocks are shared until one of the two writes to
+  // them.
+  absl::StatusOr<std::unique_ptr<Session>> Fork();
+
+  // Tokens, messages and KV cache to a file (lib/session/saved_session.md), atomically.
+  absl::Status Save(const std::string& path);
+  static absl::StatusOr<std::unique_ptr<Session>> Restore(std::shared_ptr<const Model> model,
+                                                          const std::string& path);
+
+  // Logits of the last position, [vocabulary]; computes what is pending. Valid until the session
+  // changes.
+  absl::StatusOr<std::span<const float>> Logits();
+  // Logits of positions [first, tokens().size()), appended to `rows` ([positions, vocabulary]).
+  absl::Status AllLogits(uint64_t first, std::vector<float>* rows);
+
+  // Begins a reply. With messages the template's generation prompt is added first, and the reply
+  // becomes a message of the assistant when it ends or the next call of the session comes.
+  absl::Status StartGeneration(const GenerationParams& params);
+  // The next token; the event with a finish reason is the last, after which it is
+  // FAILED_PRECONDITION. CANCELLED, and other errors, end the generation; what was generated stays.
+  absl::StatusOr<GenerationEvent> NextEvent();
+  // Ends the generation early. Harmless when there is none.
+  void EndGeneration();
+  bool generating() const;
+
+  // From any thread: the call in flight, or else the next that computes, returns CANCELLED.
+  void Cancel();
+
+ private:
+  struct State;
+  explicit Session(std::shared_ptr<const Model> model);
+
+  std::shared_ptr<const Model> model_;
+  std::vector<TokenId> tokens_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_SESSION_SESSION_H_
