@@ -35,8 +35,8 @@ struct WorkControl {
   // CANCELLED when either part says so, else OK. Cheap enough to be called a few times a
   // millisecond of work.
   absl::Status Report(absl::string_view stage, uint64_t done, uint64_t total) const {
-    if (cancel != nullptr && cancel->cancelled()) return CancelledError(stage);
-    if (progress && !progress(stage, done, total)) return CancelledError(stage);
+    if (cancel != nullptr && cancel->cancelled()) return core::CancelledError(stage);
+    if (progress && !progress(stage, done, total)) return core::CancelledError(stage);
     return absl::OkStatus();
   }
 };
