@@ -1,0 +1,164 @@
+#include "lib/base/cpu_features.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
+#include <limits>
+#include <string>
+#include <thread>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace llmcore::core {
+namespace {
+
+// The first line of a small file of /proc or /sys; empty when there is none.
+std::string FirstLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+std::optional<int> CoresOfQuota(int64_t quota, int64_t period) {
+  if (quota <= 0 || period <= 0) return std::nullopt;
+  const int64_t cores = quota / period + (quota % period != 0 ? 1 : 0);
+  return static_cast<int>(std::min<int64_t>(cores, std::numeric_limits<int>::max()));
+}
+
+std::optional<int> CoresOfCgroupV1(const std::string& folder) {
+  int64_t quota = 0;
+  int64_t period = 0;
+  if (!absl::SimpleAtoi(FirstLine(folder + "/cpu.cfs_quota_us"), &quota)) return std::nullopt;
+  if (!absl::SimpleAtoi(FirstLine(folder + "/cpu.cfs_period_us"), &period)) return std::nullopt;
+  return CoresOfQuota(quota, period);
+}
+
+// The least quota of the control group of this process and of those above it.
+std::optional<int> CgroupCores() {
+  std::optional<int> least;
+  const auto take = [&least](std::optional<int> cores) {
+    if (cores.has_value()) least = std::min(*cores, least.value_or(*cores));
+  };
+  take(CoresOfCpuMax(FirstLine("/sys/fs/cgroup/cpu.max")));
+  take(CoresOfCgroupV1("/sys/fs/cgroup/cpu"));
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    absl::string_view path = line;
+    if (!absl::ConsumePrefix(&path, "0::")) continue;
+    for (; path.size() > 1; path = path.substr(0, path.rfind('/'))) {
+      take(CoresOfCpuMax(FirstLine(absl::StrCat("/sys/fs/cgroup", path, "/cpu.max"))));
+    }
+  }
+  return least;
+}
+
+int AffinityCores() {
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+#if defined(__x86_64__)
+constexpr bool Bit(uint32_t word, int bit) {
+  return ((word >> bit) & 1u) != 0;
+}
+
+// XCR0: which register files the operating system saves on a switch.
+uint64_t ExtendedControlRegister() {
+  uint32_t low = 0;
+  uint32_t high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (static_cast<uint64_t>(high) << 32) | low;
+}
+#endif
+
+}  // namespace
+
+absl::string_view IsaName(Isa isa) {
+  switch (isa) {
+    case Isa::kBaseline:
+      return "baseline";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+  }
+  return "unknown";
+}
+
+Isa CpuFeatures::best() const {
+  return avx512 ? Isa::kAvx512 : avx2 ? Isa::kAvx2 : Isa::kBaseline;
+}
+
+bool CpuFeatures::Has(Isa isa) const {
+  switch (isa) {
+    case Isa::kBaseline:
+      return true;
+    case Isa::kAvx2:
+      return avx2;
+    case Isa::kAvx512:
+      return avx512;
+  }
+  return false;
+}
+
+CpuFeatures DetectCpuFeatures() {
+  CpuFeatures features;
+#if defined(__x86_64__)
+  // Bit numbers: Intel SDM volume 2A, CPUID leaves 1 and 7.
+  uint32_t a = 0;
+  uint32_t b = 0;
+  uint32_t c = 0;
+  uint32_t d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return features;
+  const bool fma = Bit(c, 12);
+  const bool os_saves = Bit(c, 27);
+  const bool avx = Bit(c, 28);
+  const bool f16c = Bit(c, 29);
+  if (!os_saves || !avx) return features;
+  constexpr uint64_t kYmm = 0x06;
+  constexpr uint64_t kZmm = 0xE6;
+  const uint64_t saved = ExtendedControlRegister();
+  if ((saved & kYmm) != kYmm || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return features;
+  const uint32_t subleaves = a;
+  features.avx2 = Bit(b, 5) && fma && f16c;
+  features.avx512 = features.avx2 && (saved & kZmm) == kZmm && Bit(b, 16) && Bit(b, 17) &&
+                    Bit(b, 30) && Bit(b, 31);
+  features.avx512_vnni = features.avx512 && Bit(c, 11);
+  if (subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) {
+    features.avx_vnni = features.avx2 && Bit(a, 4);
+    features.avx512_bf16 = features.avx512 && Bit(a, 5);
+  }
+#endif
+  return features;
+}
+
+std::optional<int> CoresOfCpuMax(absl::string_view text) {
+  const size_t space = text.find(' ');
+  if (space == absl::string_view::npos) return std::nullopt;
+  int64_t quota = 0;
+  int64_t period = 0;
+  if (!absl::SimpleAtoi(text.substr(0, space), &quota)) return std::nullopt;
+  if (!absl::SimpleAtoi(text.substr(space + 1), &period)) return std::nullopt;
+  return CoresOfQuota(quota, period);
+}
+
+int UsableCores() {
+  const int cores = std::max(1, AffinityCores());
+  return std::min(cores, CgroupCores().value_or(cores));
+}
+
+}  // namespace llmcore::core

@@ -1,0 +1,47 @@
+// What the processor that runs this can do, and how many of it this process may use. Asked anew on
+// each call; nothing is cached in a global.
+#ifndef LLMCORE_LIB_BASE_CPU_FEATURES_H_
+#define LLMCORE_LIB_BASE_CPU_FEATURES_H_
+
+#include <optional>
+
+#include "absl/strings/string_view.h"
+
+namespace llmcore::core {
+
+// Instruction sets that kernels are compiled for, each containing the one before.
+enum class Isa {
+  kBaseline,  // portable C++: plain x86-64, Arm, ...
+  kAvx2,      // AVX2, FMA and F16C (Haswell, Zen 1)
+  kAvx512,    // AVX-512 F, BW, DQ, VL (Skylake-X, Zen 4)
+};
+
+// "baseline", "avx2", "avx512".
+absl::string_view IsaName(Isa isa);
+
+// Instructions that both the processor has and the operating system saves the registers of.
+struct CpuFeatures {
+  bool avx2 = false;         // with FMA and F16C
+  bool avx_vnni = false;     // 256-bit vpdpbusd, VEX encoded
+  bool avx512 = false;       // F, BW, DQ and VL
+  bool avx512_vnni = false;  // 512-bit vpdpbusd
+  bool avx512_bf16 = false;  // vdpbf16ps
+
+  // The widest instruction set of all.
+  Isa best() const;
+  bool Has(Isa isa) const;
+};
+
+CpuFeatures DetectCpuFeatures();
+
+// Cores that this process may use: the affinity mask of the calling thread, cut down to the CPU
+// quota of its control group (rounded up). At least 1.
+int UsableCores();
+
+// Cores that the text of a cgroup v2 `cpu.max` file ("50000 100000", "max 100000") grants, rounded
+// up; nullopt when it sets no limit or cannot be read.
+std::optional<int> CoresOfCpuMax(absl::string_view text);
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_BASE_CPU_FEATURES_H_
