@@ -210,8 +210,8 @@ class Backend {
   virtual std::string Description() const = 0;  // "cpu (avx512-vnni, 2 threads)"
   virtual absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(uint64_t bytes) = 0;
 
-  // Moves bytes between the host and the backend's memory. These two are for backends whose memory is
-  // the host's; others override them.
+  // Moves bytes between the host and the backend's memory. These two are for backends whose memory
+  // is the host's; others override them.
   virtual absl::Status CopyToDevice(void* destination, std::span<const std::byte> source);
   virtual absl::Status CopyToHost(std::span<std::byte> destination, const void* source);
 

@@ -1,0 +1,20 @@
+#include "lib/ops/checks.h"
+#include "lib/ops/ops.h"
+
+namespace llmcore::core {
+
+absl::Status Embed(Backend& backend, const StepContext& context, const EmbedParams& params) {
+  const WeightShape& table = params.table.shape;
+  LLMCORE_CHECK_SHAPE("embed", table.kind == WeightKind::kPlain);
+  LLMCORE_CHECK_SHAPE("embed", params.out.columns == table.columns);
+  LLMCORE_CHECK_SHAPE("embed", params.out.rows == static_cast<int64_t>(params.tokens.size()));
+  for (const int32_t token : params.tokens) {
+    if (token < 0 || token >= table.rows) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("token ", token, " is outside the vocabulary of ", table.rows, " entries"));
+    }
+  }
+  return backend.Embed(context, params);
+}
+
+}  // namespace llmcore::core

@@ -1,0 +1,16 @@
+#include "lib/ops/checks.h"
+#include "lib/ops/ops.h"
+
+namespace llmcore::core {
+
+absl::Status Linear(Backend& backend, const StepContext& context, const LinearParams& params) {
+  const WeightShape& weight = params.weight.shape;
+  LLMCORE_CHECK_SHAPE("linear", weight.kind == WeightKind::kPlain);
+  LLMCORE_CHECK_SHAPE("linear", params.in.columns == weight.columns);
+  LLMCORE_CHECK_SHAPE("linear", params.out.columns == weight.rows);
+  LLMCORE_CHECK_SHAPE("linear", params.in.rows == params.out.rows);
+  LLMCORE_CHECK_SHAPE("linear", params.activation_format != ActivationFormat::kAuto);
+  return backend.Linear(context, params);
+}
+
+}  // namespace llmcore::core

@@ -1,0 +1,27 @@
+// The operations of a decoder: each checks the shapes that meet in a call, then runs on the
+// backend. A mismatch is INTERNAL (the decoder is wrong), a token or block out of range
+// INVALID_ARGUMENT.
+#ifndef LLMCORE_LIB_OPS_OPS_H_
+#define LLMCORE_LIB_OPS_OPS_H_
+
+#include "lib/backend/backend.h"
+#include "lib/base/status.h"
+
+namespace llmcore::core {
+
+absl::Status Embed(Backend& backend, const StepContext& context, const EmbedParams& params);
+absl::Status Norm(Backend& backend, const StepContext& context, const NormParams& params);
+absl::Status Linear(Backend& backend, const StepContext& context, const LinearParams& params);
+absl::Status LinearGated(Backend& backend, const StepContext& context,
+                         const LinearGatedParams& params);
+absl::Status RopeAppend(Backend& backend, const StepContext& context,
+                        const RopeAppendParams& params);
+absl::Status Attention(Backend& backend, const StepContext& context, const AttentionParams& params);
+absl::Status GatherRows(Backend& backend, const StepContext& context,
+                        const GatherRowsParams& params);
+absl::Status CopyBlocks(Backend& backend, const StepContext& context,
+                        const CopyBlocksParams& params);
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_OPS_OPS_H_
