@@ -1,5 +1,5 @@
 // Sampling parameters as a caller gives them: what is unset follows the model's
-// generation_config.json, then the library's defaults (lib/sampling/sampling_params.h).
+// generation_config.json, then the library's defaults (lib/sampling/params.h).
 #ifndef LLMCORE_LIB_SESSION_GENERATION_PARAMS_H_
 #define LLMCORE_LIB_SESSION_GENERATION_PARAMS_H_
 
@@ -10,12 +10,16 @@
 #include <vector>
 
 #include "lib/base/status.h"
+#include "lib/config/generation_config.h"
+#include "lib/sampling/params.h"
 #include "lib/tokenizer/tokenizer.h"
 
 namespace llmcore::core {
 
 struct GenerationParams {
-  std::optional<float> temperature;         // >= 0; 0: greedy
+  // >= 0; 0: greedy. Unset: what the model's authors recommend when they recommend sampling, else 0,
+  // as transformers does.
+  std::optional<float> temperature;
   std::optional<int32_t> top_k;             // >= 0; 0: all
   std::optional<float> top_p;               // (0, 1]
   std::optional<float> min_p;               // [0, 1]
@@ -30,6 +34,10 @@ struct GenerationParams {
   int32_t logprobs = 0;  // alternatives reported a token, 0 to 20
   bool ignore_eos = false;
 };
+
+// Fills what is unset. INVALID_ARGUMENT naming the field that is out of range.
+absl::StatusOr<SamplingParams> ResolveGenerationParams(const GenerationParams& params,
+                                                       const GenerationConfig& config);
 
 }  // namespace llmcore::core
 

@@ -12,11 +12,11 @@
 #include "lib/base/cancel.h"
 #include "lib/base/log.h"
 #include "lib/base/status.h"
-#include "lib/chat/chat_template.h"
+#include "lib/config/generation_config.h"
 #include "lib/config/model_config.h"
 #include "lib/memory/memory_plan.h"
+#include "lib/session/text_codec.h"
 #include "lib/tensor/format.h"
-#include "lib/tokenizer/tokenizer.h"
 
 namespace llmcore::core {
 
@@ -59,11 +59,8 @@ class Model : public std::enable_shared_from_this<Model> {
   const MemoryPlan& plan() const { return plan_; }
   std::string BackendDescription() const;
 
-  // The tokenizer, or why there is none: a model can be used by token ids alone.
-  absl::StatusOr<std::shared_ptr<const Tokenizer>> tokenizer() const { return tokenizer_; }
-  // Messages (a JSON array, or an object with messages and further variables) -> text.
-  absl::StatusOr<std::string> RenderChat(absl::string_view messages_json,
-                                         bool add_generation_prompt) const;
+  // Tokenizer and chat template, as far as the directory has them.
+  const std::shared_ptr<const TextCodec>& text() const { return text_; }
   // Ids that end a reply: of config.json, generation_config.json and the tokenizer.
   bool IsEndOfText(TokenId token) const;
 
@@ -75,8 +72,7 @@ class Model : public std::enable_shared_from_this<Model> {
   ModelConfig config_;
   GenerationConfig generation_config_;
   MemoryPlan plan_;
-  absl::StatusOr<std::shared_ptr<const Tokenizer>> tokenizer_;
-  absl::StatusOr<ChatTemplates> chat_templates_;
+  std::shared_ptr<const TextCodec> text_;
   std::vector<TokenId> end_of_text_;
   std::unique_ptr<Engine> engine_;
 };

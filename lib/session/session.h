@@ -11,6 +11,7 @@
 
 #include "absl/strings/string_view.h"
 #include "lib/base/status.h"
+#include "lib/sampling/sampler.h"
 #include "lib/session/generation_params.h"
 #include "lib/session/model.h"
 
@@ -23,11 +24,6 @@ enum class FinishReason : uint32_t {
   kStopString = 2,   // a stop string came
   kMaxTokens = 3,    // max_tokens were generated
   kContextFull = 4,  // the sequence reached the model's max_context
-};
-
-struct TokenLogprob {
-  TokenId token;
-  float logprob;
 };
 
 // One token, or the end. `text` is what became certain with it: it may be empty (half a character,

@@ -1,0 +1,77 @@
+// Runs the steps of all sequences of one model, one step at a time on the whole device.
+#ifndef LLMCORE_LIB_ENGINE_ENGINE_H_
+#define LLMCORE_LIB_ENGINE_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "lib/backend/backend.h"
+#include "lib/base/cancel.h"
+#include "lib/base/status.h"
+#include "lib/engine/turnstile.h"
+#include "lib/kv/kv_sequence.h"
+#include "lib/memory/memory_plan.h"
+#include "lib/model/decoder.h"
+#include "lib/model/weight_source.h"
+
+namespace llmcore::core {
+
+// Receives the logits of a position, [vocabulary], valid during the call.
+using LogitsSink = absl::FunctionRef<void(int64_t position, std::span<const float> logits)>;
+
+// Thread rule: every function from any thread, a sequence from one at a time. Steps of several
+// sequences take turns; what a sequence computes does not depend on the others.
+class Engine {
+ public:
+  // Allocates what `plan` says and loads the weights into it.
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(const ModelConfig& config,
+                                                        const MemoryPlan& plan,
+                                                        const WeightSource& weights,
+                                                        std::unique_ptr<Backend> backend,
+                                                        const WorkControl& control);
+
+  KvSequence NewSequence() const;
+
+  // Computes positions [sequence->length(), end) of `tokens` in steps of at most max_batch_tokens,
+  // and gives `sink` the logits of the positions from `first_logits` on, in order. A failed step
+  // changes nothing; the steps before it stay.
+  absl::Status Extend(KvSequence* sequence, std::span<const int32_t> tokens, int64_t end,
+                      int64_t first_logits, const CancelToken* cancel, LogitsSink sink);
+
+  // Bytes of the KV blocks of one block id, layer by layer, for saved sessions.
+  uint64_t saved_block_bytes() const;
+  absl::Status ReadBlock(BlockId block, std::span<std::byte> bytes);
+  // Fills `sequence`, which is empty, with `length` positions whose blocks `next` gives in order.
+  absl::Status FillSequence(
+      KvSequence* sequence, int64_t length,
+      absl::FunctionRef<absl::StatusOr<std::span<const std::byte>>(size_t index)> next);
+
+  const MemoryPlan& plan() const { return plan_; }
+  int32_t vocabulary_size() const { return vocabulary_size_; }
+  int32_t free_kv_blocks() const { return pool_->free_blocks(); }
+  std::string KvLayoutName() const;
+  std::string BackendDescription() const { return backend_->Description(); }
+
+ private:
+  Engine() = default;
+  absl::Status Step(KvSequence* sequence, std::span<const int32_t> tokens, int64_t end,
+                    int64_t first_logits, const CancelToken* cancel, LogitsSink sink);
+
+  MemoryPlan plan_;
+  int32_t vocabulary_size_ = 0;
+  std::unique_ptr<Backend> backend_;
+  // The whole allocation, in the order of MemoryCategory; destroyed before the backend.
+  std::vector<std::unique_ptr<DeviceMemory>> memory_;
+  std::span<std::byte> workspace_;
+  std::unique_ptr<Decoder> decoder_;
+  std::shared_ptr<BlockPool> pool_;
+  Turnstile turnstile_;  // held while a step uses the backend and the buffers
+};
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_ENGINE_ENGINE_H_

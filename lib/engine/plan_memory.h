@@ -1,0 +1,40 @@
+// The memory plan: a pure function of configuration, options and the backend's layouts. Loading
+// allocates exactly this.
+#ifndef LLMCORE_LIB_ENGINE_PLAN_MEMORY_H_
+#define LLMCORE_LIB_ENGINE_PLAN_MEMORY_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "lib/backend/backend.h"
+#include "lib/base/status.h"
+#include "lib/config/model_config.h"
+#include "lib/memory/memory_plan.h"
+
+namespace llmcore::core {
+
+// What a caller asks for; unset values are chosen by the plan.
+struct MemoryRequest {
+  WeightFormat weight_format = WeightFormat::kF32;  // never kAuto, like the two below
+  KvFormat kv_format = KvFormat::kF32;
+  ActivationFormat activation_format = ActivationFormat::kF32;
+  std::optional<uint64_t> memory_budget;
+  std::optional<int64_t> kv_cache_tokens;
+  std::optional<double> kv_cache_fraction;
+  std::optional<int32_t> max_context;
+  std::optional<int32_t> max_batch_tokens;
+  uint64_t free_memory = 0;  // of the device, for kv_cache_fraction without a budget
+};
+
+KvShape KvShapeOf(const ModelConfig& config, KvFormat format);
+
+// The KV cache has: kv_cache_tokens; or that fraction of what the budget (else the free memory)
+// leaves; or with a budget all that it leaves; or else 8,192 tokens or one whole context, whichever
+// is more. INVALID_ARGUMENT for values out of range. Over the budget: RESOURCE_EXHAUSTED with the
+// bytes that would do, when `enforce_budget`; else the plan that does not fit.
+absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryRequest& request,
+                                      const Backend& backend, bool enforce_budget);
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_ENGINE_PLAN_MEMORY_H_

@@ -1,0 +1,146 @@
+#include "lib/model/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "lib/ops/ops.h"
+
+namespace llmcore::core {
+namespace {
+
+int64_t QkvColumns(const ModelConfig& config) {
+  return (int64_t{config.num_heads} + 2 * int64_t{config.num_kv_heads}) *
+         config.head_dim;
+}
+
+int64_t AttentionColumns(const ModelConfig& config) {
+  return int64_t{config.num_heads} * config.head_dim;
+}
+
+}  // namespace
+
+absl::StatusOr<DecoderBuffers> Decoder::TakeBuffers(const ModelConfig& config,
+                                                    const DecoderLimits& limits, Arena* activations,
+                                                    Arena* host) {
+  const auto take = [](Arena* arena, int64_t rows, int64_t columns) {
+    return arena->TakeArray<float>(static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns));
+  };
+  const int64_t rows = limits.max_rows;
+  DecoderBuffers buffers;
+  LLMCORE_ASSIGN_OR_RETURN(buffers.hidden, take(activations, rows, config.hidden_size));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.normed, take(activations, rows, config.hidden_size));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.qkv, take(activations, rows, QkvColumns(config)));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.attention, take(activations, rows, AttentionColumns(config)));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.gated, take(activations, rows, config.intermediate_size));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.head_in, take(activations, kLogitRows, config.hidden_size));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.cos_sin, take(host, rows, config.head_dim));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.logits, take(host, kLogitRows, config.vocab_size));
+  return buffers;
+}
+
+StepLimits Decoder::WorkspaceLimits(const ModelConfig& config, const DecoderLimits& limits) {
+  StepLimits step;
+  step.rows = limits.max_rows;
+  step.max_columns =
+      std::max({int64_t{config.hidden_size}, int64_t{config.intermediate_size}, QkvColumns(config),
+                AttentionColumns(config), int64_t{config.vocab_size}});
+  step.heads = config.num_heads;
+  step.head_dim = config.head_dim;
+  step.max_context = limits.max_context;
+  return step;
+}
+
+Decoder::Decoder(const ModelConfig& config, ActivationFormat activation_format,
+                 DecoderWeights weights, DecoderBuffers buffers, KvCache cache)
+    : config_(config),
+      activation_format_(activation_format),
+      weights_(std::move(weights)),
+      buffers_(buffers),
+      cache_(cache),
+      rotary_(config) {}
+
+absl::StatusOr<std::span<const float>> Decoder::Forward(Backend& backend,
+                                                        const StepContext& context,
+                                                        const StepInput& input) {
+  const int64_t rows = input.batch.rows();
+  rotary_.Fill(input.batch, buffers_.cos_sin);
+  LLMCORE_RETURN_IF_ERROR(
+      Embed(backend, context,
+            {weights_.embedding, input.tokens, {buffers_.hidden, rows, config_.hidden_size}}));
+  for (int32_t layer = 0; layer < config_.num_layers; ++layer) {
+    LLMCORE_RETURN_IF_ERROR(AttentionBlock(backend, context, input, layer));
+    LLMCORE_RETURN_IF_ERROR(MlpBlock(backend, context, rows, layer));
+  }
+  LLMCORE_RETURN_IF_ERROR(Head(backend, context, input));
+  return std::span<const float>(buffers_.logits,
+                                input.logit_rows.size() * static_cast<size_t>(config_.vocab_size));
+}
+
+// hidden += out(attention(rope(qkv(norm(hidden)))))
+absl::Status Decoder::AttentionBlock(Backend& backend, const StepContext& context,
+                                     const StepInput& input, int32_t layer) {
+  const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
+  const int64_t rows = input.batch.rows();
+  const auto epsilon = static_cast<float>(config_.rms_norm_eps);
+  const Matrix hidden{buffers_.hidden, rows, config_.hidden_size};
+  const Matrix normed{buffers_.normed, rows, config_.hidden_size};
+  const Matrix qkv{buffers_.qkv, rows, QkvColumns(config_)};
+  const Matrix attention{buffers_.attention, rows, AttentionColumns(config_)};
+
+  LLMCORE_RETURN_IF_ERROR(
+      Norm(backend, context, {hidden, weights.attention_norm, epsilon, normed}));
+  LLMCORE_RETURN_IF_ERROR(Linear(
+      backend, context,
+      {normed, weights.qkv, weights.qkv_bias, /*residual=*/nullptr, activation_format_, qkv}));
+  LLMCORE_RETURN_IF_ERROR(
+      RopeAppend(backend, context,
+                 {qkv, config_.num_heads, weights.q_norm, weights.k_norm, epsilon,
+                  buffers_.cos_sin, cache_, layer, input.batch}));
+  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config_.head_dim)));
+  LLMCORE_RETURN_IF_ERROR(
+      Attention(backend, context,
+                {qkv, config_.num_heads, scale, config_.sliding_window[static_cast<size_t>(layer)], cache_, layer,
+                 input.batch, attention}));
+  return Linear(backend, context,
+                {attention, weights.attention_out, weights.attention_out_bias, hidden.data,
+                 activation_format_, hidden});
+}
+
+// hidden += down(activation(gate(norm(hidden))) * up(norm(hidden)))
+absl::Status Decoder::MlpBlock(Backend& backend, const StepContext& context, int64_t rows,
+                               int32_t layer) {
+  const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
+  const auto epsilon = static_cast<float>(config_.rms_norm_eps);
+  const Matrix hidden{buffers_.hidden, rows, config_.hidden_size};
+  const Matrix normed{buffers_.normed, rows, config_.hidden_size};
+  const Matrix gated{buffers_.gated, rows, config_.intermediate_size};
+
+  LLMCORE_RETURN_IF_ERROR(Norm(backend, context, {hidden, weights.mlp_norm, epsilon, normed}));
+  LLMCORE_RETURN_IF_ERROR(LinearGated(backend, context,
+                                      {normed, weights.gate_up, weights.gate_bias, weights.up_bias,
+                                       config_.activation, activation_format_, gated}));
+  return Linear(backend, context,
+                {gated, weights.down, weights.down_bias, hidden.data, activation_format_, hidden});
+}
+
+absl::Status Decoder::Head(Backend& backend, const StepContext& context, const StepInput& input) {
+  const auto count = static_cast<int64_t>(input.logit_rows.size());
+  if (count == 0) return absl::OkStatus();
+  if (count > kLogitRows) return absl::InternalError("more logits asked for than a step can give");
+  const Matrix hidden{buffers_.hidden, input.batch.rows(), config_.hidden_size};
+  const Matrix last{buffers_.head_in, count, config_.hidden_size};
+  LLMCORE_RETURN_IF_ERROR(GatherRows(backend, context, {hidden, input.logit_rows, last}));
+  LLMCORE_RETURN_IF_ERROR(
+      Norm(backend, context,
+           {last, weights_.final_norm, static_cast<float>(config_.rms_norm_eps), last}));
+  return Linear(backend, context,
+                {last,
+                 weights_.head,
+                 /*bias=*/nullptr,
+                 /*residual=*/nullptr,
+                 activation_format_,
+                 {buffers_.logits, count, config_.vocab_size}});
+}
+
+}  // namespace llmcore::core

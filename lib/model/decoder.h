@@ -1,0 +1,81 @@
+// A decoder-only transformer over the operation table: tokens in, logits out. Written once for all
+// backends and architectures (Llama, Mistral, Qwen2, Qwen3).
+#ifndef LLMCORE_LIB_MODEL_DECODER_H_
+#define LLMCORE_LIB_MODEL_DECODER_H_
+
+#include <cstdint>
+#include <span>
+
+#include "lib/backend/backend.h"
+#include "lib/base/status.h"
+#include "lib/config/model_config.h"
+#include "lib/memory/arena.h"
+#include "lib/model/decoder_weights.h"
+#include "lib/model/rotary_table.h"
+
+namespace llmcore::core {
+
+// What the largest step holds.
+struct DecoderLimits {
+  int32_t max_rows = 0;     // tokens of a step
+  int32_t max_context = 0;  // positions of a sequence
+};
+
+// The rows of a step whose hidden state lives between operations.
+struct DecoderBuffers {
+  float* hidden = nullptr;     // [rows, hidden], the residual stream
+  float* normed = nullptr;     // [rows, hidden]
+  float* qkv = nullptr;        // [rows, (heads + 2 * kv_heads) * head_dim]
+  float* attention = nullptr;  // [rows, heads * head_dim]
+  float* gated = nullptr;      // [rows, intermediate]
+  float* head_in = nullptr;    // [Decoder::kLogitRows, hidden]
+  // On the host:
+  float* cos_sin = nullptr;  // [rows, head_dim]
+  float* logits = nullptr;   // [Decoder::kLogitRows, vocabulary]
+};
+
+struct StepInput {
+  std::span<const int32_t> tokens;  // [rows]
+  Batch batch;
+  std::span<const int32_t> logit_rows;  // rows whose logits are wanted, at most kLogitRows
+};
+
+class Decoder {
+ public:
+  // Rows of logits that one step can give.
+  static constexpr int32_t kLogitRows = 32;
+
+  // Takes the buffers of the largest step from `activations` (device) and `host`.
+  static absl::StatusOr<DecoderBuffers> TakeBuffers(const ModelConfig& config,
+                                                    const DecoderLimits& limits, Arena* activations,
+                                                    Arena* host);
+  // What Backend::WorkspaceBytes needs to know.
+  static StepLimits WorkspaceLimits(const ModelConfig& config, const DecoderLimits& limits);
+
+  Decoder(const ModelConfig& config, ActivationFormat activation_format, DecoderWeights weights,
+          DecoderBuffers buffers, KvCache cache);
+
+  // Runs a step: writes K and V of its rows to the cache and returns the wanted logits,
+  // [logit_rows.size(), vocabulary], valid until the next step.
+  absl::StatusOr<std::span<const float>> Forward(Backend& backend, const StepContext& context,
+                                                 const StepInput& input);
+
+  const KvCache& cache() const { return cache_; }
+
+ private:
+  absl::Status AttentionBlock(Backend& backend, const StepContext& context, const StepInput& input,
+                              int32_t layer);
+  absl::Status MlpBlock(Backend& backend, const StepContext& context, int64_t rows, int32_t layer);
+  absl::Status Head(Backend& backend, const StepContext& context, const StepInput& input);
+
+  const ModelConfig config_;
+  const ActivationFormat activation_format_;
+  const DecoderWeights weights_;
+  const DecoderBuffers buffers_;
+  const KvCache cache_;
+  const RotaryTable rotary_;
+};
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_MODEL_DECODER_H_

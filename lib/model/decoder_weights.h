@@ -1,0 +1,57 @@
+// The weights of a decoder on a device, and which tensors of a checkpoint they are made of.
+#ifndef LLMCORE_LIB_MODEL_DECODER_WEIGHTS_H_
+#define LLMCORE_LIB_MODEL_DECODER_WEIGHTS_H_
+
+#include <vector>
+
+#include "lib/backend/backend.h"
+#include "lib/base/cancel.h"
+#include "lib/base/status.h"
+#include "lib/config/model_config.h"
+#include "lib/memory/arena.h"
+#include "lib/model/weight_source.h"
+#include "lib/tensor/format.h"
+
+namespace llmcore::core {
+
+// Vectors are f32, [elements] as noted; NULL where the architecture has none.
+struct LayerWeights {
+  const float* attention_norm = nullptr;      // [hidden]
+  PackedWeight qkv;                           // q, k and v rows, one after the other
+  const float* qkv_bias = nullptr;            // [(heads + 2 * kv_heads) * head_dim]
+  const float* q_norm = nullptr;              // [head_dim]
+  const float* k_norm = nullptr;              // [head_dim]
+  PackedWeight attention_out;                 // [hidden, heads * head_dim]
+  const float* attention_out_bias = nullptr;  // [hidden]
+  const float* mlp_norm = nullptr;            // [hidden]
+  PackedWeight gate_up;                       // [2 * intermediate, hidden], gated
+  const float* gate_bias = nullptr;           // [intermediate]
+  const float* up_bias = nullptr;             // [intermediate]
+  PackedWeight down;                          // [hidden, intermediate]
+  const float* down_bias = nullptr;           // [hidden]
+};
+
+struct DecoderWeights {
+  PackedWeight embedding;  // [vocabulary, hidden]
+  std::vector<LayerWeights> layers;
+  const float* final_norm = nullptr;  // [hidden]
+  PackedWeight head;                  // [vocabulary, hidden]; the embedding's memory when tied
+};
+
+// Every tensor that the model needs is there with its shape, and none that it would ignore changes
+// the result. Reads headers only.
+absl::Status CheckWeights(const ModelConfig& config, const WeightSource& source);
+
+// Bytes of weights on the backend. The same walk as LoadWeights.
+absl::StatusOr<uint64_t> WeightBytes(const ModelConfig& config, WeightFormat format,
+                                     const Backend& backend);
+
+// Reads, quantizes and packs all weights into `arena`, which has WeightBytes. Progress in bytes of
+// the checkpoint under the stage "load weights". Errors name the tensor.
+absl::StatusOr<DecoderWeights> LoadWeights(const ModelConfig& config, WeightFormat format,
+                                           const WeightSource& source, Backend* backend,
+                                           Arena* arena, const WorkControl& control);
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_MODEL_DECODER_WEIGHTS_H_

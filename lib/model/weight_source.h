@@ -1,0 +1,45 @@
+// Where the tensors of a model come from: a checkpoint, or a generator of random values.
+#ifndef LLMCORE_LIB_MODEL_WEIGHT_SOURCE_H_
+#define LLMCORE_LIB_MODEL_WEIGHT_SOURCE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "lib/backend/backend.h"
+#include "lib/base/status.h"
+#include "lib/io/checkpoint.h"
+#include "lib/tensor/format.h"
+
+namespace llmcore::core {
+
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+
+  // The tensor `name` as [rows, columns] (a vector has one row): NOT_FOUND when there is none,
+  // INVALID_ARGUMENT with both shapes when it has another. Valid as long as the source.
+  virtual absl::StatusOr<SourceMatrix> Find(absl::string_view name, int64_t rows,
+                                            int64_t columns) const = 0;
+  // Says that the first `bytes` of the tensor were read for the last time.
+  virtual void Release(absl::string_view name, uint64_t bytes) const = 0;
+  // All names, to find those that no part of the model takes.
+  virtual std::vector<std::string> Names() const = 0;
+  // The format that keeps the weights as they are stored.
+  virtual WeightFormat stored_format() const = 0;
+};
+
+// `checkpoint` outlives the source. A weight that the project's quantizer stored is found under its
+// plain name (lib/io/quantized_checkpoint.md).
+std::unique_ptr<WeightSource> CheckpointWeights(const Checkpoint* checkpoint);
+
+// Random bf16 values of about the spread of trained weights, the same at every call. Takes address
+// space, but next to no memory: all tensors repeat one block.
+absl::StatusOr<std::unique_ptr<WeightSource>> RandomWeights(uint64_t largest_tensor_elements);
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_MODEL_WEIGHT_SOURCE_H_
