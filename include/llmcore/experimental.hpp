@@ -1,0 +1,53 @@
+// C++ over llmcore_experimental.h: may change or go in any version.
+#ifndef LLMCORE_EXPERIMENTAL_HPP_
+#define LLMCORE_EXPERIMENTAL_HPP_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "llmcore/error.hpp"
+#include "llmcore/handle.hpp"
+#include "llmcore/llmcore_experimental.h"
+#include "llmcore/model.hpp"
+#include "llmcore/session.hpp"
+
+namespace llmcore {
+inline namespace v1 {
+namespace experimental {
+
+// A model of a published shape ("llama-3.2-1b", ...) with random weights and no tokenizer.
+inline Result<Model> LoadSynthetic(std::string_view shape,
+                                   const LoadOptions& options = LoadOptions()) {
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
+  if (!c_options.ok()) return c_options.error();
+  llmcore_model* model = nullptr;
+  llmcore_error* error =
+      llmcore_model_load_synthetic(shape.data(), shape.size(), c_options->get(), &model);
+  if (error != nullptr) return Error::Take(error);
+  return Model::Adopt(model);
+}
+
+// Rows of logits, valid until the next call on the session.
+struct LogitRows {
+  const float* values = nullptr;
+  size_t rows = 0;
+  size_t columns = 0;
+
+  View<float> operator[](size_t row) const { return View<float>(values + row * columns, columns); }
+};
+
+// Of the positions from `first` to the end.
+inline Result<LogitRows> AllLogits(const Session& session, uint64_t first) {
+  LogitRows logits;
+  llmcore_error* error = llmcore_session_all_logits(session.handle(), first, &logits.values,
+                                                    &logits.rows, &logits.columns);
+  if (error != nullptr) return Error::Take(error);
+  return logits;
+}
+
+}  // namespace experimental
+}  // namespace v1
+}  // namespace llmcore
+
+#endif  // LLMCORE_EXPERIMENTAL_HPP_
