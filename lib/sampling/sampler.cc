@@ -1,0 +1,146 @@
+#include "lib/sampling/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "lib/sampling/lanes.h"
+
+namespace llmcore::core {
+namespace {
+
+constexpr float kLargest = std::numeric_limits<float>::max();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Index of the first NaN or +infinity, or the size.
+size_t FirstUnusable(std::span<const float> logits) {
+  uint32_t unusable = 0;
+  for (const float logit : logits) unusable |= static_cast<uint32_t>(!(logit <= kLargest));
+  if (unusable == 0) return logits.size();
+  const auto found =
+      std::find_if(logits.begin(), logits.end(), [](float logit) { return !(logit <= kLargest); });
+  return static_cast<size_t>(found - logits.begin());
+}
+
+}  // namespace
+
+Sampler::Sampler(int32_t vocabulary_size) {
+  const auto size = static_cast<size_t>(vocabulary_size);
+  logits_.resize(size);
+  ids_.resize(size);
+  weights_.resize(size);
+  scores_.resize(size);
+  counts_.resize(size);
+  top_.resize(std::min<size_t>(size, SamplingParams::kMaxLogprobs));
+}
+
+uint64_t Sampler::ScratchBytes(int32_t vocabulary_size) {
+  const auto size = static_cast<uint64_t>(vocabulary_size);
+  return size * (3 * sizeof(float) + 2 * sizeof(int32_t)) +
+         std::min<uint64_t>(size, SamplingParams::kMaxLogprobs) * sizeof(TokenLogprob);
+}
+
+absl::Status Sampler::Check(const SampleInput& input) const {
+  if (input.logits.size() != logits_.size() || logits_.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("the sampler was made for ", logits_.size(),
+                                                   " logits and was given ", input.logits.size()));
+  }
+  if (input.generated_count > input.history.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        input.generated_count, " generated tokens in a history of ", input.history.size()));
+  }
+  const auto& bias = input.params->logit_bias;
+  if (!bias.empty() && static_cast<size_t>(bias.back().first) >= logits_.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("logit_bias names token ", bias.back().first,
+                                                   " and the vocabulary ends at ",
+                                                   logits_.size() - 1));
+  }
+  const size_t unusable = FirstUnusable(input.logits);
+  if (unusable != input.logits.size()) {
+    return absl::InternalError(absl::StrCat("the model gave token ", unusable, " the logit ",
+                                            input.logits[unusable], " at position ",
+                                            input.key.position));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SampledToken> Sampler::Sample(const SampleInput& input) {
+  LLMCORE_RETURN_IF_ERROR(Check(input));
+  const float largest = MaxLogit(input.logits);
+  if (largest == -kInfinity) {
+    return absl::InternalError(
+        absl::StrCat("the model gave every token the logit -inf at position ", input.key.position));
+  }
+  const double log_sum =
+      static_cast<double>(largest) + std::log(ExpAndSum(input.logits, largest, weights_.data()));
+  SampledToken result;
+  const auto top_count = std::min(static_cast<size_t>(input.params->logprobs), input.logits.size());
+  if (top_count > 0) FindTop(input.logits, top_count, log_sum);
+  result.top = {top_.data(), top_count};
+
+  std::copy(input.logits.begin(), input.logits.end(), logits_.begin());
+  ApplyLogitBias(input.params->logit_bias, logits_);
+  ApplyPenalties(input);
+  result.id = Draw(*input.params, input.key);
+  if (result.id < 0) {
+    return absl::InvalidArgumentError("logit_bias and penalties forbid every token");
+  }
+  result.logprob = static_cast<float>(
+      static_cast<double>(input.logits[static_cast<size_t>(result.id)]) - log_sum);
+  return result;
+}
+
+void Sampler::FindTop(std::span<const float> logits, size_t count, double log_sum) {
+  const float last = KthLargest(logits, count);
+  size_t found = 0;
+  const auto add = [&](size_t i) {
+    top_[found++] = {static_cast<int32_t>(i),
+                     static_cast<float>(static_cast<double>(logits[i]) - log_sum)};
+  };
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] > last) add(i);
+  }
+  for (size_t i = 0; found < count; ++i) {
+    if (logits[i] == last) add(i);
+  }
+  std::sort(top_.begin(), top_.begin() + static_cast<ptrdiff_t>(count),
+            [&](const TokenLogprob& a, const TokenLogprob& b) {
+              const float x = logits[static_cast<size_t>(a.id)];
+              const float y = logits[static_cast<size_t>(b.id)];
+              return x != y ? x > y : a.id < b.id;
+            });
+}
+
+void Sampler::ApplyPenalties(const SampleInput& input) {
+  const SamplingParams& params = *input.params;
+  if (params.repetition_penalty != 1) {
+    ApplyRepetitionPenalty(params.repetition_penalty, input.history, counts_, logits_);
+  }
+  if (params.frequency_penalty != 0 || params.presence_penalty != 0) {
+    ApplyFrequencyAndPresencePenalties(params.frequency_penalty, params.presence_penalty,
+                                       input.history.last(input.generated_count), counts_, logits_);
+  }
+}
+
+// -1 when no token is possible.
+int32_t Sampler::Draw(const SamplingParams& params, const DrawKey& key) {
+  if (params.temperature == 0) {
+    const float largest = MaxLogit(logits_);
+    if (largest == -kInfinity) return -1;
+    return static_cast<int32_t>(std::find(logits_.begin(), logits_.end(), largest) -
+                                logits_.begin());
+  }
+  Candidates candidates{logits_.data(), ids_.data(), weights_.data(), scores_.data(), 0};
+  GatherCandidates(logits_, &candidates);
+  if (candidates.size == 0) return -1;
+  ApplyTemperature(params.temperature, &candidates);
+  if (params.top_k > 0) KeepTopK(params.top_k, &candidates);
+  KeepTopP(params.top_p, &candidates);
+  KeepMinP(params.min_p, &candidates);
+  KeepTypical(params.typical_p, &candidates);
+  ComputeWeights(&candidates);
+  return candidates.ids[DrawIndex({candidates.weights, candidates.size}, UniformDraw(key))];
+}
+
+}  // namespace llmcore::core
