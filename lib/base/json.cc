@@ -93,6 +93,11 @@ class Builder {
   }
 
   bool Add(JsonValue value) {
+    if (++values_ > limits_.max_values) {
+      status_ = absl::InvalidArgumentError(
+          absl::StrCat("JSON has more than ", limits_.max_values, " values"));
+      return false;
+    }
     if (open_.empty()) {
       root_ = std::move(value);
     } else if (Container& top = open_.back(); top.is_object) {
@@ -105,6 +110,7 @@ class Builder {
 
   const JsonLimits limits_;
   absl::Status status_;
+  size_t values_ = 0;
   std::vector<Container> open_;
   JsonValue root_;
 };

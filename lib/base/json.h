@@ -104,6 +104,7 @@ class JsonObject {
 struct JsonLimits {
   size_t max_bytes = size_t{64} << 20;
   int max_depth = 128;
+  size_t max_values = size_t{16} << 20;  // a value takes some 50 bytes, however short its text
 };
 
 // INVALID_ARGUMENT with the byte offset for anything that is not one JSON text within the limits.

@@ -1,0 +1,28 @@
+#include "lib/base/quote.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "lib/base/utf8.h"
+
+namespace llmcore::core {
+
+std::string Quoted(absl::string_view text) {
+  constexpr size_t kLongest = 100;
+  std::string out = "\"";
+  size_t i = 0;
+  while (i < text.size() && i < kLongest) {
+    const DecodedCharacter character = DecodeUtf8(text, i);
+    if (!character.valid || character.code_point < 0x20 || character.code_point == 0x7F) {
+      absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(text[i]));
+      ++i;
+      continue;
+    }
+    if (character.code_point == '"' || character.code_point == '\\') out.push_back('\\');
+    absl::StrAppend(&out, text.substr(i, character.length));
+    i += character.length;
+  }
+  absl::StrAppend(&out, i < text.size() ? "...\"" : "\"");
+  return out;
+}
+
+}  // namespace llmcore::core
