@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "lib/base/status.h"
@@ -43,6 +44,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes
 bool FileExists(const std::string& path);               // a regular file (links are followed)
 bool DirectoryExists(const std::string& path);          // likewise
 absl::Status CreateDirectory(const std::string& path);  // and its parents; existing is OK
+// Names of the entries without "." and "..", sorted.
+absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);
 
 // Writes `path + ".tmp-<pid>-<n>"`, and on Commit flushes it to disk and renames it over `path`, so
 // that a reader sees the old file or the whole new one. Without Commit the file is removed.
