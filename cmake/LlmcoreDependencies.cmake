@@ -33,6 +33,16 @@ if(PkgConfig_FOUND)
   pkg_check_modules(PCRE2 QUIET IMPORTED_TARGET libpcre2-8)
   pkg_check_modules(UTF8PROC QUIET IMPORTED_TARGET libutf8proc)
 endif()
+# Used as a header alone.
+find_path(LLMCORE_XXHASH_INCLUDE xxhash.h)
+mark_as_advanced(LLMCORE_XXHASH_INCLUDE)
+if(NOT LLMCORE_XXHASH_INCLUDE)
+  message(STATUS "llmcore: xxhash not found on this system, fetching v0.8.2")
+  FetchContent_Declare(xxhash GIT_REPOSITORY https://github.com/Cyan4973/xxHash.git GIT_TAG v0.8.2
+                       GIT_SHALLOW ON SOURCE_SUBDIR header-only)
+  FetchContent_MakeAvailable(xxhash)
+  set(LLMCORE_XXHASH_INCLUDE "${xxhash_SOURCE_DIR}")
+endif()
 if(PCRE2_FOUND)
   add_library(llmcore_pcre2 ALIAS PkgConfig::PCRE2)
 else()
@@ -56,6 +66,8 @@ add_library(llmcore_private_dependencies INTERFACE)
 target_link_libraries(llmcore_private_dependencies INTERFACE
   ${LLMCORE_ABSL_LIBRARIES} nlohmann_json::nlohmann_json llmcore_pcre2 llmcore_utf8proc
   Threads::Threads)
+target_include_directories(llmcore_private_dependencies SYSTEM INTERFACE
+  "$<BUILD_INTERFACE:${LLMCORE_XXHASH_INCLUDE}>")
 
 if(LLMCORE_BUILD_TESTS)
   find_package(GTest QUIET)

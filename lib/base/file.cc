@@ -133,6 +133,25 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes
   return content;
 }
 
+absl::StatusOr<std::string> ReadStream(const std::string& path, uint64_t max_bytes) {
+  const ScopedDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) return ErrnoError(errno, absl::StrCat("cannot open ", path));
+  std::string content;
+  char buffer[4096];
+  while (true) {
+    const ssize_t count = read(file.get(), buffer, sizeof(buffer));
+    if (count == 0) return content;
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoError(errno, absl::StrCat("cannot read ", path));
+    }
+    content.append(buffer, static_cast<size_t>(count));
+    if (content.size() > max_bytes) {
+      return absl::InvalidArgumentError(absl::StrCat(path, " has more than ", max_bytes, " bytes"));
+    }
+  }
+}
+
 bool FileExists(const std::string& path) {
   struct stat info;
   return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);

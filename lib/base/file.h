@@ -41,6 +41,9 @@ class MappedFile {
 // A small file as a string. Larger than `max_bytes` is an error that says both sizes.
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes);
 
+// The same for a file that does not know its size (those of /proc): reads until its end.
+absl::StatusOr<std::string> ReadStream(const std::string& path, uint64_t max_bytes);
+
 bool FileExists(const std::string& path);               // a regular file (links are followed)
 bool DirectoryExists(const std::string& path);          // likewise
 absl::Status CreateDirectory(const std::string& path);  // and its parents; existing is OK

@@ -9,6 +9,24 @@
 #include "lib/ops/ops.h"
 
 namespace llmcore::core {
+namespace {
+
+// Gives back what a step reserved unless it is committed, whichever way the step is left.
+class Reservation {
+ public:
+  explicit Reservation(KvSequence* sequence) : sequence_(sequence) {}
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+  ~Reservation() {
+    if (sequence_ != nullptr) sequence_->Rollback();
+  }
+  void Commit(int64_t end) { std::exchange(sequence_, nullptr)->Commit(end); }
+
+ private:
+  KvSequence* sequence_;
+};
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config,
                                                        const MemoryPlan& plan,
@@ -47,8 +65,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config
   engine->decoder_ = std::make_unique<Decoder>(config, plan.activation_format,
                                                std::move(decoder_weights), buffers, cache);
   engine->pool_ = std::make_shared<BlockPool>(
-      plan.kv_blocks,
-      device.KvBlockBytes(kv_shape) * static_cast<uint64_t>(config.num_layers));
+      plan.kv_blocks, device.KvBlockBytes(kv_shape) * static_cast<uint64_t>(config.num_layers));
   return engine;
 }
 
@@ -80,6 +97,7 @@ absl::Status Engine::Step(KvSequence* sequence, std::span<const int32_t> tokens,
   LLMCORE_ASSIGN_OR_RETURN(const Turnstile::Pass pass, turnstile_.Enter(cancel));
   if (cancel != nullptr && cancel->cancelled()) return CancelledError("computing a step");
   const int64_t first = sequence->length();
+  Reservation reservation(sequence);
   BlockCopy copy;
   LLMCORE_RETURN_IF_ERROR(sequence->Reserve(end, &copy));
   const StepContext context{workspace_, cancel};
@@ -100,26 +118,18 @@ absl::Status Engine::Step(KvSequence* sequence, std::span<const int32_t> tokens,
   input.batch.block_table_stride = static_cast<int32_t>(sequence->blocks().size());
   input.logit_rows = std::span(logit_rows).first(wanted);
 
-  absl::Status status;
   if (copy.from >= 0) {
     const std::array<int32_t, 1> from = {copy.from};
     const std::array<int32_t, 1> to = {copy.to};
-    status = CopyBlocks(*backend_, context, {decoder_->cache(), from, to});
+    LLMCORE_RETURN_IF_ERROR(CopyBlocks(*backend_, context, {decoder_->cache(), from, to}));
   }
-  absl::StatusOr<std::span<const float>> logits = std::span<const float>();
-  if (status.ok()) {
-    logits = decoder_->Forward(*backend_, context, input);
-    status = logits.status();
-  }
-  if (!status.ok()) {
-    sequence->Rollback();
-    return status;
-  }
+  LLMCORE_ASSIGN_OR_RETURN(const std::span<const float> logits,
+                           decoder_->Forward(*backend_, context, input));
   const auto vocabulary = static_cast<size_t>(vocabulary_size_);
   for (size_t i = 0; i < wanted; ++i) {
-    sink(first + logit_rows[i], logits->subspan(i * vocabulary, vocabulary));
+    sink(first + logit_rows[i], logits.subspan(i * vocabulary, vocabulary));
   }
-  sequence->Commit(end);
+  reservation.Commit(end);
   return absl::OkStatus();
 }
 
@@ -147,29 +157,21 @@ absl::Status Engine::FillSequence(
     absl::FunctionRef<absl::StatusOr<std::span<const std::byte>>(size_t index)> next) {
   const KvCache& cache = decoder_->cache();
   const uint64_t block_bytes = backend_->KvBlockBytes(cache.shape);
+  Reservation reservation(sequence);
   BlockCopy copy;
   LLMCORE_RETURN_IF_ERROR(sequence->Reserve(length, &copy));
-  absl::Status status;
-  for (size_t i = 0; i < sequence->blocks().size() && status.ok(); ++i) {
-    absl::StatusOr<std::span<const std::byte>> bytes = next(i);
-    if (!bytes.ok()) {
-      status = bytes.status();
-      break;
-    }
-    absl::StatusOr<Turnstile::Pass> pass = turnstile_.Enter(nullptr);
+  for (size_t i = 0; i < sequence->blocks().size(); ++i) {
+    LLMCORE_ASSIGN_OR_RETURN(const std::span<const std::byte> bytes, next(i));
+    LLMCORE_ASSIGN_OR_RETURN(const Turnstile::Pass pass, turnstile_.Enter(nullptr));
     const auto block = static_cast<uint64_t>(sequence->blocks()[i]);
-    for (uint64_t layer = 0; layer < static_cast<uint64_t>(cache.shape.layers) && status.ok();
-         ++layer) {
+    for (uint64_t layer = 0; layer < static_cast<uint64_t>(cache.shape.layers); ++layer) {
       const uint64_t index = layer * static_cast<uint64_t>(cache.blocks) + block;
-      status = backend_->CopyToDevice(static_cast<std::byte*>(cache.data) + index * block_bytes,
-                                      bytes->subspan(layer * block_bytes, block_bytes));
+      LLMCORE_RETURN_IF_ERROR(
+          backend_->CopyToDevice(static_cast<std::byte*>(cache.data) + index * block_bytes,
+                                 bytes.subspan(layer * block_bytes, block_bytes)));
     }
   }
-  if (!status.ok()) {
-    sequence->Rollback();
-    return status;
-  }
-  sequence->Commit(length);
+  reservation.Commit(length);
   return absl::OkStatus();
 }
 

@@ -68,8 +68,7 @@ absl::Status PlanFixedParts(const ModelConfig& config, const Backend& backend, M
 }  // namespace
 
 KvShape KvShapeOf(const ModelConfig& config, KvFormat format) {
-  return {format, config.num_layers, config.num_kv_heads, config.head_dim,
-          kBlockTokens};
+  return {format, config.num_layers, config.num_kv_heads, config.head_dim, kBlockTokens};
 }
 
 absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryRequest& request,

@@ -10,8 +10,7 @@ namespace llmcore::core {
 namespace {
 
 int64_t QkvColumns(const ModelConfig& config) {
-  return (int64_t{config.num_heads} + 2 * int64_t{config.num_kv_heads}) *
-         config.head_dim;
+  return (int64_t{config.num_heads} + 2 * int64_t{config.num_kv_heads}) * config.head_dim;
 }
 
 int64_t AttentionColumns(const ModelConfig& config) {
@@ -93,15 +92,14 @@ absl::Status Decoder::AttentionBlock(Backend& backend, const StepContext& contex
   LLMCORE_RETURN_IF_ERROR(Linear(
       backend, context,
       {normed, weights.qkv, weights.qkv_bias, /*residual=*/nullptr, activation_format_, qkv}));
-  LLMCORE_RETURN_IF_ERROR(
-      RopeAppend(backend, context,
-                 {qkv, config_.num_heads, weights.q_norm, weights.k_norm, epsilon,
-                  buffers_.cos_sin, cache_, layer, input.batch}));
+  LLMCORE_RETURN_IF_ERROR(RopeAppend(backend, context,
+                                     {qkv, config_.num_heads, weights.q_norm, weights.k_norm,
+                                      epsilon, buffers_.cos_sin, cache_, layer, input.batch}));
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config_.head_dim)));
   LLMCORE_RETURN_IF_ERROR(
       Attention(backend, context,
-                {qkv, config_.num_heads, scale, config_.sliding_window[static_cast<size_t>(layer)], cache_, layer,
-                 input.batch, attention}));
+                {qkv, config_.num_heads, scale, config_.sliding_window[static_cast<size_t>(layer)],
+                 cache_, layer, input.batch, attention}));
   return Linear(backend, context,
                 {attention, weights.attention_out, weights.attention_out_bias, hidden.data,
                  activation_format_, hidden});

@@ -10,7 +10,9 @@
 
 #include "absl/strings/string_view.h"
 #include "lib/backend/backend.h"
+#include "lib/base/checksum.h"
 #include "lib/base/status.h"
+#include "lib/config/model_config.h"
 #include "lib/io/checkpoint.h"
 #include "lib/tensor/format.h"
 
@@ -28,13 +30,16 @@ class WeightSource {
   virtual void Release(absl::string_view name, uint64_t bytes) const = 0;
   // All names, to find those that no part of the model takes.
   virtual std::vector<std::string> Names() const = 0;
+  // Adds what tells this source from others: names, shapes, and a few bytes of each tensor.
+  virtual void AddSample(Checksum* checksum) const = 0;
   // The format that keeps the weights as they are stored.
   virtual WeightFormat stored_format() const = 0;
 };
 
 // `checkpoint` outlives the source. A weight that the project's quantizer stored is found under its
 // plain name (lib/io/quantized_checkpoint.md).
-std::unique_ptr<WeightSource> CheckpointWeights(const Checkpoint* checkpoint);
+std::unique_ptr<WeightSource> CheckpointWeights(const Checkpoint* checkpoint,
+                                                const ModelConfig& config);
 
 // Random bf16 values of about the spread of trained weights, the same at every call. Takes address
 // space, but next to no memory: all tensors repeat one block.

@@ -17,8 +17,8 @@
 namespace llmcore::core {
 
 struct GenerationParams {
-  // >= 0; 0: greedy. Unset: what the model's authors recommend when they recommend sampling, else 0,
-  // as transformers does.
+  // >= 0; 0: greedy. Unset: what the model's authors recommend when they recommend sampling, else
+  // 0, as transformers does.
   std::optional<float> temperature;
   std::optional<int32_t> top_k;             // >= 0; 0: all
   std::optional<float> top_p;               // (0, 1]

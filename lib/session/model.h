@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "lib/base/cancel.h"
@@ -21,6 +22,7 @@
 namespace llmcore::core {
 
 class Engine;
+class WeightSource;
 
 struct ModelOptions {
   std::string device = "auto";                       // "auto", "cpu", "cuda", "cuda:N"
@@ -64,16 +66,23 @@ class Model : public std::enable_shared_from_this<Model> {
   // Ids that end a reply: of config.json, generation_config.json and the tokenizer.
   bool IsEndOfText(TokenId token) const;
 
+  // Tells this model, in these formats, from every other: for saved sessions.
+  const std::string& fingerprint() const { return fingerprint_; }
+
   Engine& engine() const { return *engine_; }
 
  private:
   Model();
+
+  absl::Status Build(const ModelOptions& options, const WeightSource& weights);
+  void FindEndOfText();
 
   ModelConfig config_;
   GenerationConfig generation_config_;
   MemoryPlan plan_;
   std::shared_ptr<const TextCodec> text_;
   std::vector<TokenId> end_of_text_;
+  std::string fingerprint_;
   std::unique_ptr<Engine> engine_;
 };
 

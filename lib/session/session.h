@@ -11,6 +11,7 @@
 
 #include "absl/strings/string_view.h"
 #include "lib/base/status.h"
+#include "lib/engine/engine.h"
 #include "lib/sampling/sampler.h"
 #include "lib/session/generation_params.h"
 #include "lib/session/model.h"
@@ -91,6 +92,13 @@ class Session {
  private:
   struct State;
   explicit Session(std::shared_ptr<const Model> model);
+  Session(std::shared_ptr<const Model> model, KvSequence sequence);
+
+  absl::Status CheckPlain() const;
+  absl::Status ReplaceTokens(std::vector<TokenId> ids);
+  absl::Status Compute(int64_t first_logits, LogitsSink sink);
+  absl::StatusOr<GenerationEvent> Advance();
+  absl::Status AddText(GenerationEvent* event);
 
   std::shared_ptr<const Model> model_;
   std::vector<TokenId> tokens_;

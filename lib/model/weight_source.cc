@@ -1,0 +1,127 @@
+#include "lib/model/weight_source.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "lib/tensor/int4.h"
+
+namespace llmcore::core {
+namespace {
+
+constexpr absl::string_view kScaleSuffix = ".scale";
+
+class CheckpointSource : public WeightSource {
+ public:
+  CheckpointSource(const Checkpoint* checkpoint, std::optional<StoredQuantization> quantization)
+      : checkpoint_(*checkpoint), quantization_(quantization) {}
+
+  absl::StatusOr<SourceMatrix> Find(absl::string_view name, int64_t rows,
+                                    int64_t columns) const override {
+    SourceMatrix source;
+    source.rows = rows;
+    source.columns = columns;
+    if (const TensorView* plain = checkpoint_.Find(name)) {
+      if (!IsWeightDType(plain->dtype)) {
+        return absl::UnimplementedError(
+            absl::StrCat(plain->Where(), ": a weight is stored in F32, BF16 or F16"));
+      }
+      LLMCORE_RETURN_IF_ERROR(CheckShape(*plain, rows, columns));
+      source.data = plain->data.data();
+      source.dtype = plain->dtype;
+      return source;
+    }
+    if (!quantization_.has_value()) return checkpoint_.Get(name).status();
+    LLMCORE_ASSIGN_OR_RETURN(const TensorView* const codes,
+                             checkpoint_.Get(absl::StrCat(name, CodesSuffix())));
+    LLMCORE_ASSIGN_OR_RETURN(const TensorView* const scales,
+                             checkpoint_.Get(absl::StrCat(name, kScaleSuffix)));
+    source.format = quantization_->format;
+    const bool int4 = source.format == WeightFormat::kInt4;
+    const int64_t code_columns = int4 ? (columns + 1) / 2 : columns;
+    const int64_t blocks = (columns + kQuantBlock - 1) / kQuantBlock;
+    LLMCORE_RETURN_IF_ERROR(CheckType(*codes, int4 ? DType::kU8 : DType::kI8));
+    LLMCORE_RETURN_IF_ERROR(CheckType(*scales, DType::kBf16));
+    LLMCORE_RETURN_IF_ERROR(CheckShape(*codes, rows, code_columns));
+    LLMCORE_RETURN_IF_ERROR(CheckShape(*scales, rows, blocks));
+    source.data = codes->data.data();
+    source.scales = scales->data.data();
+    return source;
+  }
+
+  void Release(absl::string_view name, uint64_t bytes) const override {
+    const TensorView* tensor = checkpoint_.Find(name);
+    if (tensor == nullptr && quantization_.has_value()) {
+      tensor = checkpoint_.Find(absl::StrCat(name, CodesSuffix()));
+    }
+    if (tensor != nullptr) Checkpoint::Release(*tensor, 0, bytes);
+  }
+
+  std::vector<std::string> Names() const override {
+    std::vector<std::string> names;
+    for (const TensorView* tensor : checkpoint_.tensors()) {
+      absl::string_view name = tensor->name;
+      if (quantization_.has_value() && !absl::ConsumeSuffix(&name, CodesSuffix())) {
+        absl::ConsumeSuffix(&name, kScaleSuffix);
+      }
+      names.emplace_back(name);
+    }
+    return names;
+  }
+
+  void AddSample(Checksum* checksum) const override {
+    constexpr size_t kSampleBytes = 256;
+    for (const TensorView* tensor : checkpoint_.tensors()) {
+      const size_t bytes = std::min(kSampleBytes, tensor->data.size());
+      checksum->Add(absl::StrCat(tensor->name, DTypeName(tensor->dtype), ShapeText(tensor->shape)));
+      checksum->Add(tensor->data.first(bytes));
+      checksum->Add(tensor->data.last(bytes));
+    }
+  }
+
+  WeightFormat stored_format() const override {
+    if (quantization_.has_value()) return quantization_->format;
+    // That of most bytes: norms are often stored in f32 beside 16-bit weights.
+    uint64_t bytes[3] = {};
+    for (const TensorView* tensor : checkpoint_.tensors()) {
+      if (tensor->dtype == DType::kF32) bytes[0] += tensor->data.size();
+      if (tensor->dtype == DType::kBf16) bytes[1] += tensor->data.size();
+      if (tensor->dtype == DType::kF16) bytes[2] += tensor->data.size();
+    }
+    constexpr WeightFormat kFormats[] = {WeightFormat::kF32, WeightFormat::kBf16,
+                                         WeightFormat::kF16};
+    return kFormats[std::max_element(bytes, bytes + 3) - bytes];
+  }
+
+ private:
+  absl::string_view CodesSuffix() const {
+    return quantization_->format == WeightFormat::kInt4 ? ".int4" : ".int8";
+  }
+
+  static absl::Status CheckType(const TensorView& tensor, DType dtype) {
+    if (tensor.dtype == dtype) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(tensor.Where(), ": must be ", DTypeName(dtype)));
+  }
+
+  static absl::Status CheckShape(const TensorView& tensor, int64_t rows, int64_t columns) {
+    const TensorShape matrix = {rows, columns};
+    const TensorShape vector = {columns};
+    if (tensor.shape == matrix || (rows == 1 && tensor.shape == vector)) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(tensor.Where(), ": the configuration asks for the shape ",
+                     ShapeText(rows == 1 ? vector : matrix)));
+  }
+
+  const Checkpoint& checkpoint_;
+  const std::optional<StoredQuantization> quantization_;
+};
+
+}  // namespace
+
+std::unique_ptr<WeightSource> CheckpointWeights(const Checkpoint* checkpoint,
+                                                const ModelConfig& config) {
+  return std::make_unique<CheckpointSource>(checkpoint, config.quantization);
+}
+
+}  // namespace llmcore::core
