@@ -101,7 +101,7 @@ void Sampler::FindTop(std::span<const float> logits, size_t count, double log_su
   for (size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] > last) add(i);
   }
-  for (size_t i = 0; found < count; ++i) {
+  for (size_t i = 0; i < logits.size() && found < count; ++i) {
     if (logits[i] == last) add(i);
   }
   std::sort(top_.begin(), top_.begin() + static_cast<ptrdiff_t>(count),
