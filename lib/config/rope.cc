@@ -43,11 +43,12 @@ void ScaleLlama3(const RopeConfig& rope, std::vector<float>* inverse) {
   const auto low = static_cast<float>(rope.low_freq_factor);
   const auto range = static_cast<float>(rope.high_freq_factor - rope.low_freq_factor);
   for (float& value : *inverse) {
-    const float wave = static_cast<float>(2 * std::numbers::pi) / value;
+    // PyTorch divides a number by a tensor as number * (1 / tensor).
+    const float wave = static_cast<float>(2 * std::numbers::pi) * (1.0f / value);
     if (wave > long_wave) {
       value = value / factor;
     } else if (wave >= short_wave) {
-      const float smooth = (static_cast<float>(original) / wave - low) / range;
+      const float smooth = (static_cast<float>(original) * (1.0f / wave) - low) / range;
       value = (1 - smooth) * value / factor + smooth * value;
     }
   }
