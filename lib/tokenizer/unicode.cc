@@ -1,0 +1,166 @@
+#include "lib/tokenizer/unicode.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+
+#include "lib/base/utf8.h"
+
+namespace llmcore::core {
+namespace {
+
+utf8proc_category_t CategoryOf(char32_t c) {
+  return static_cast<utf8proc_category_t>(
+      utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->category);
+}
+
+bool IsBetween(utf8proc_category_t category, utf8proc_category_t low, utf8proc_category_t high) {
+  return category >= low && category <= high;
+}
+
+// Canonical ordering: each run of non-starters sorted by combining class, equal ones in order.
+void SortCombiningMarks(std::vector<utf8proc_int32_t>* characters) {
+  const auto class_of = [](utf8proc_int32_t c) {
+    return utf8proc_get_property(c)->combining_class;
+  };
+  const auto end = characters->end();
+  for (auto run = characters->begin(); run != end;) {
+    if (class_of(*run) == 0) {
+      ++run;
+      continue;
+    }
+    const auto run_end =
+        std::find_if(run, end, [&class_of](utf8proc_int32_t c) { return class_of(c) == 0; });
+    std::stable_sort(run, run_end, [&class_of](utf8proc_int32_t a, utf8proc_int32_t b) {
+      return class_of(a) < class_of(b);
+    });
+    run = run_end;
+  }
+}
+
+void AppendDecomposition(char32_t c, bool compatibility, std::vector<utf8proc_int32_t>* out) {
+  // The longest decomposition, of U+FDFA, has 18 characters.
+  utf8proc_int32_t buffer[32];
+  const int options = UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | (compatibility ? UTF8PROC_COMPAT : 0);
+  int boundary = 0;
+  const utf8proc_ssize_t count =
+      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), buffer, 32,
+                              static_cast<utf8proc_option_t>(options), &boundary);
+  if (count < 0 || count > 32) {
+    out->push_back(static_cast<utf8proc_int32_t>(c));
+  } else {
+    out->insert(out->end(), buffer, buffer + count);
+  }
+}
+
+// Whether every byte is below `lead`, so that no character from the one it introduces on occurs.
+bool AllBelow(absl::string_view text, uint8_t lead) {
+  return std::all_of(text.begin(), text.end(),
+                     [lead](char byte) { return static_cast<uint8_t>(byte) < lead; });
+}
+
+}  // namespace
+
+bool IsWhitespace(char32_t c) {
+  if (c < 0x80) return c == ' ' || (c >= 0x09 && c <= 0x0D);
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+CharacterClass ClassOf(char32_t c) {
+  const utf8proc_category_t category = CategoryOf(c);
+  if (IsBetween(category, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LO)) return kClassLetter;
+  if (IsBetween(category, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO)) return kClassNumber;
+  return IsWhitespace(c) ? kClassSpace : kClassOther;
+}
+
+bool IsNumeric(char32_t c) {
+  return IsBetween(CategoryOf(c), UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO);
+}
+
+bool IsPunctuation(char32_t c) {
+  if (c < 0x80) {
+    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+           (c >= '{' && c <= '~');
+  }
+  return IsBetween(CategoryOf(c), UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO);
+}
+
+bool IsWordCharacter(char32_t c) {
+  const utf8proc_category_t category = CategoryOf(c);
+  if (IsBetween(category, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_NL)) return true;  // L, M, Nd, Nl
+  if (category == UTF8PROC_CATEGORY_PC) return true;
+  // Other_Alphabetic beyond the marks, and Join_Control.
+  return (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
+         (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189) || c == 0x200C ||
+         c == 0x200D;
+}
+
+bool IsMark(char32_t c) {
+  return IsBetween(CategoryOf(c), UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_ME);
+}
+
+bool IsNonspacingMark(char32_t c) {
+  return CategoryOf(c) == UTF8PROC_CATEGORY_MN;
+}
+
+bool IsOtherCategory(char32_t c) {
+  const utf8proc_category_t category = CategoryOf(c);
+  return category == UTF8PROC_CATEGORY_CN ||
+         IsBetween(category, UTF8PROC_CATEGORY_CC, UTF8PROC_CATEGORY_CO);
+}
+
+void AppendLowercase(char32_t c, std::string* out) {
+  if (c == 0x130) {  // the one character whose lowercase form is two, whatever the language
+    out->append("i\xCC\x87");
+    return;
+  }
+  AppendUtf8(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))), out);
+}
+
+std::string NormalizeUnicode(absl::string_view text, NormalizationForm form) {
+  const bool composes = form == NormalizationForm::kNfc || form == NormalizationForm::kNfkc;
+  const bool compatibility = form == NormalizationForm::kNfkc || form == NormalizationForm::kNfkd;
+  // Nothing below U+0300 changes under NFC, and nothing in ASCII under the others.
+  if (AllBelow(text, form == NormalizationForm::kNfc ? 0xCC : 0x80)) return std::string(text);
+  std::vector<utf8proc_int32_t> characters;
+  characters.reserve(text.size());
+  for (size_t i = 0; i < text.size();) {
+    const DecodedCharacter character = DecodeUtf8(text, i);
+    i += character.length;
+    AppendDecomposition(character.code_point, compatibility, &characters);
+  }
+  SortCombiningMarks(&characters);
+  utf8proc_ssize_t count = static_cast<utf8proc_ssize_t>(characters.size());
+  if (composes) {
+    count = utf8proc_normalize_utf32(
+        characters.data(), count,
+        static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+  }
+  std::string out;
+  out.reserve(text.size());
+  for (utf8proc_ssize_t i = 0; i < count; ++i) {
+    AppendUtf8(static_cast<char32_t>(characters[static_cast<size_t>(i)]), &out);
+  }
+  return out;
+}
+
+std::vector<size_t> GraphemeEnds(absl::string_view text) {
+  std::vector<size_t> ends;
+  utf8proc_int32_t state = 0;
+  char32_t previous = 0;
+  for (size_t i = 0; i < text.size();) {
+    const DecodedCharacter character = DecodeUtf8(text, i);
+    if (i > 0 && utf8proc_grapheme_break_stateful(
+                     static_cast<utf8proc_int32_t>(previous),
+                     static_cast<utf8proc_int32_t>(character.code_point), &state)) {
+      ends.push_back(i);
+    }
+    previous = character.code_point;
+    i += character.length;
+  }
+  if (!text.empty()) ends.push_back(text.size());
+  return ends;
+}
+
+}  // namespace llmcore::core
