@@ -1,0 +1,44 @@
+// The options that say which model to load and how, the same in all programs.
+#ifndef LLMCORE_EXAMPLES_COMMON_MODEL_FLAGS_H_
+#define LLMCORE_EXAMPLES_COMMON_MODEL_FLAGS_H_
+
+#include <CLI/CLI.hpp>
+#include <llmcore/llmcore.hpp>
+#include <memory>
+#include <string>
+
+#include "builtin_model.h"
+#include "interrupt.h"
+
+namespace examples {
+
+// Whether a program can do without --model.
+enum class ModelFlag { kRequired, kBuiltinByDefault };
+
+struct ModelFlags {
+  std::string path;  // --model; empty: the built-in model
+  llmcore::LoadOptions options;
+};
+
+// The flags write to `flags`, which outlives the parsing.
+void AddModelFlags(CLI::App& app, ModelFlag model, ModelFlags& flags);
+// --model alone.
+void AddModelFlag(CLI::App& app, ModelFlag model, std::string& path);
+
+// A directory that Model::Load takes: the one of --model, or the built-in model's.
+class ModelDirectory {
+ public:
+  explicit ModelDirectory(const std::string& path);
+  const std::string& path() const { return path_; }
+
+ private:
+  std::unique_ptr<BuiltinModelDirectory> builtin_;
+  std::string path_;
+};
+
+// Loads with a progress bar; Ctrl-C cancels. Throws llmcore::Error.
+llmcore::Model LoadModel(const ModelFlags& flags, InterruptWatcher& interrupts);
+
+}  // namespace examples
+
+#endif  // LLMCORE_EXAMPLES_COMMON_MODEL_FLAGS_H_
