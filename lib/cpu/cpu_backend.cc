@@ -1,0 +1,79 @@
+#include "lib/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/cpu/kv_layout.h"
+#include "lib/cpu/memory.h"
+#include "lib/cpu/panels.h"
+#include "lib/cpu/workspace.h"
+
+namespace llmcore::cpu {
+namespace {
+
+using core::CpuFeatures;
+using core::Isa;
+
+const KernelTable& KernelsFor(Isa isa, const CpuFeatures& features, bool use_vnni) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx512) {
+    return use_vnni && features.avx512_vnni ? avx512_vnni::kKernels : avx512::kKernels;
+  }
+  if (isa == Isa::kAvx2) {
+    return use_vnni && features.avx_vnni ? avx2_vnni::kKernels : avx2::kKernels;
+  }
+#else
+  (void)isa;
+  (void)features;
+  (void)use_vnni;
+#endif
+  return baseline::kKernels;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<core::Backend>> CpuBackend::Create(
+    const CpuBackendOptions& options) {
+  const CpuFeatures features = core::DetectCpuFeatures();
+  const Isa isa = options.force_isa.value_or(features.best());
+  if (!features.Has(isa)) {
+    return absl::UnimplementedError(
+        absl::StrCat("this machine has no ", core::IsaName(isa), " instructions"));
+  }
+  LLMCORE_ASSIGN_OR_RETURN(auto pool, core::ThreadPool::Create(options.threads));
+  const KernelTable& kernels = KernelsFor(isa, features, options.use_vnni);
+  return std::unique_ptr<core::Backend>(new CpuBackend(std::move(pool), kernels));
+}
+
+std::string CpuBackend::Description() const {
+  const int threads = pool_->threads();
+  return absl::StrCat("cpu (", kernels_.name, ", ", threads,
+                      threads == 1 ? " thread)" : " threads)");
+}
+
+absl::StatusOr<std::unique_ptr<core::DeviceMemory>> CpuBackend::Allocate(uint64_t bytes) {
+  return MapMemory(bytes);
+}
+
+uint64_t CpuBackend::PackedWeightBytes(const core::WeightShape& shape) const {
+  return WeightBytes(shape);
+}
+
+uint64_t CpuBackend::KvBlockBytes(const core::KvShape& shape) const {
+  return static_cast<uint64_t>(KvLayout(shape).block_bytes);
+}
+
+uint64_t CpuBackend::WorkspaceBytes(const core::StepLimits& limits) const {
+  const int64_t queries = std::max<int64_t>(limits.heads, kAttentionQueries);
+  const uint64_t per_thread =
+      std::max(kLinearThreadBytes, AttentionThreadBytes(queries, limits.head_dim));
+  return ActivationBytes(limits.rows, limits.max_columns) +
+         per_thread * static_cast<uint64_t>(pool_->threads());
+}
+
+std::string CpuBackend::KvLayoutName(const core::KvShape& shape) const {
+  return absl::StrCat("cpu-", core::KvFormatName(shape.format), "-v1");
+}
+
+}  // namespace llmcore::cpu

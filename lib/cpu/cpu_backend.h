@@ -1,0 +1,75 @@
+// The CPU backend: the operation table of lib/backend on all the cores it was given, with kernels
+// for the widest instruction set that the machine has. Layouts: layout.h, kv_layout.h.
+#ifndef LLMCORE_LIB_CPU_CPU_BACKEND_H_
+#define LLMCORE_LIB_CPU_CPU_BACKEND_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "lib/backend/backend.h"
+#include "lib/base/cpu_features.h"
+#include "lib/base/thread_pool.h"
+#include "lib/cpu/kernels.h"
+
+namespace llmcore::cpu {
+
+struct CpuBackendOptions {
+  // Threads, the caller's included; 0: one per usable core.
+  int threads = 0;
+  // Kernels of this instruction set rather than the best; UNIMPLEMENTED where the machine lacks
+  // it. For tests and comparisons.
+  std::optional<core::Isa> force_isa;
+  // Whether to use the dot product instructions (VNNI) that come with some AVX2 and AVX-512
+  // machines. For tests and comparisons.
+  bool use_vnni = true;
+};
+
+// Activation formats: int8 activations apply to int8 and int4 weights; a linear with f32, bf16 or
+// f16 weights always takes its activations in f32.
+// KV formats: f32 and bf16; RopeAppend and Attention answer UNIMPLEMENTED to others.
+class CpuBackend final : public core::Backend {
+ public:
+  static absl::StatusOr<std::unique_ptr<core::Backend>> Create(const CpuBackendOptions& options);
+
+  absl::string_view name() const override { return "cpu"; }
+  std::string Description() const override;
+  absl::StatusOr<std::unique_ptr<core::DeviceMemory>> Allocate(uint64_t bytes) override;
+
+  uint64_t PackedWeightBytes(const core::WeightShape& shape) const override;
+  uint64_t KvBlockBytes(const core::KvShape& shape) const override;
+  uint64_t WorkspaceBytes(const core::StepLimits& limits) const override;
+  std::string KvLayoutName(const core::KvShape& shape) const override;
+
+  absl::Status PackWeight(const core::WeightShape& shape, std::span<const core::SourceMatrix> parts,
+                          void* destination, const core::WorkControl& control) override;
+
+  absl::Status Embed(const core::StepContext& context, const core::EmbedParams& params) override;
+  absl::Status Norm(const core::StepContext& context, const core::NormParams& params) override;
+  absl::Status Linear(const core::StepContext& context, const core::LinearParams& params) override;
+  absl::Status LinearGated(const core::StepContext& context,
+                           const core::LinearGatedParams& params) override;
+  absl::Status RopeAppend(const core::StepContext& context,
+                          const core::RopeAppendParams& params) override;
+  absl::Status Attention(const core::StepContext& context,
+                         const core::AttentionParams& params) override;
+  absl::Status GatherRows(const core::StepContext& context,
+                          const core::GatherRowsParams& params) override;
+  absl::Status CopyBlocks(const core::StepContext& context,
+                          const core::CopyBlocksParams& params) override;
+
+ private:
+  CpuBackend(std::unique_ptr<core::ThreadPool> pool, const KernelTable& kernels)
+      : pool_(std::move(pool)), kernels_(kernels) {}
+
+  // Quantizes activations into the tiles of layout.h.
+  absl::Status QuantizeActivations(const core::StepContext& context, const core::Matrix& in,
+                                   unsigned char* out);
+
+  std::unique_ptr<core::ThreadPool> pool_;
+  const KernelTable& kernels_;
+};
+
+}  // namespace llmcore::cpu
+
+#endif  // LLMCORE_LIB_CPU_CPU_BACKEND_H_

@@ -1,0 +1,27 @@
+// The table of one instruction set. Included once, last, by each kernels_*.cc, which defines
+// LLMCORE_KERNEL_SET (a namespace of kernels.h) and LLMCORE_KERNEL_SET_NAME.
+#include "lib/cpu/kernels.h"
+#include "lib/cpu/kernels/attention.h"
+#include "lib/cpu/kernels/linear_f32.h"
+#include "lib/cpu/kernels/linear_int8.h"
+#include "lib/cpu/kernels/rows.h"
+
+namespace llmcore::cpu::LLMCORE_KERNEL_SET {
+
+constexpr KernelTable kTable = {
+    .name = LLMCORE_KERNEL_SET_NAME,
+    .linear_f32 = {LinearF32<F32Panel>, LinearF32<Bf16Panel>, LinearF32<F16Panel>,
+                   LinearF32<Int8Panel>, LinearF32<Int4Panel>},
+    .linear_int8 = LinearInt8<Int8Octets>,
+    .linear_int4 = LinearInt8<Int4Octets>,
+    .store = StoreRows,
+    .store_gated = StoreGated,
+    .quantize_tile = QuantizeTile,
+    .norm = Norm,
+    .rope = Rope,
+    .attention_f32 = Attention<F32Cache>,
+    .attention_bf16 = Attention<Bf16Cache>,
+};
+const KernelTable kKernels = kTable;
+
+}  // namespace llmcore::cpu::LLMCORE_KERNEL_SET

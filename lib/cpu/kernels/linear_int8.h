@@ -1,0 +1,239 @@
+// Linear layers with activations quantized to int8, for int8 and int4 weights. Included by a
+// kernel_set only.
+//
+// For T tokens and V vectors of kLanes rows, over one block of 128 columns:
+//
+//   dot[t][v] = -zero_point * (sum of the token's codes)       so that the zero point costs nothing
+//   16 octets:  lo[v], hi[v] = 4 unsigned weights a lane, columns 0..3 and 4..7 of the octet
+//               dot[t][v] += lo[v] . (4 codes of token t, in every lane)   u8 x s8, exact in i32
+//               dot[t][v] += hi[v] . (the next 4 codes)
+//   out[t][v] = fma(f32(dot), weight scale[v] * activation scale[t], out[t][v])
+//
+// Integer sums are exact in any order, and the f32 sums run over blocks in order, so bits depend
+// neither on the tile nor on the instruction set (but for the rounding of fma without FMA).
+#ifndef LLMCORE_LIB_CPU_KERNELS_LINEAR_INT8_H_
+#define LLMCORE_LIB_CPU_KERNELS_LINEAR_INT8_H_
+
+#include "lib/cpu/kernels.h"
+#include "lib/cpu/kernels/linear_f32.h"
+#include "lib/cpu/kernels/simd.h"
+
+namespace llmcore::cpu::LLMCORE_KERNEL_SET {
+namespace {
+
+// sum + u0 s0 + u1 s1 + u2 s2 + u3 s3 in each lane: unsigned bytes of `u`, signed bytes of `s`.
+// kSmall: every u is at most 15, so that pairs fit 16 bits (2 * 15 * 128 < 32768).
+template <bool kSmall>
+LLMCORE_INLINE I32 Dot4(I32 sum, U32 u, U32 s) {
+#if defined(__AVX512VNNI__)
+  return (I32)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)u, (__m512i)s);
+#elif defined(__AVXVNNI__)
+  return (I32)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)u, (__m256i)s);
+#elif defined(__AVX512BW__)
+  if constexpr (kSmall) {
+    const __m512i pairs = _mm512_maddubs_epi16((__m512i)u, (__m512i)s);
+    return sum + (I32)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+  } else {  // even and odd bytes widened to 16 bits: maddubs could saturate
+    const __m512i even = _mm512_srai_epi16(_mm512_slli_epi16((__m512i)s, 8), 8);
+    const __m512i odd = _mm512_srai_epi16((__m512i)s, 8);
+    const I32 a = (I32)_mm512_madd_epi16((__m512i)(u & 0x00FF00FFu), even);
+    return sum + a + (I32)_mm512_madd_epi16((__m512i)((u >> 8) & 0x00FF00FFu), odd);
+  }
+#elif defined(__AVX2__)
+  if constexpr (kSmall) {
+    const __m256i pairs = _mm256_maddubs_epi16((__m256i)u, (__m256i)s);
+    return sum + (I32)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  } else {
+    const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16((__m256i)s, 8), 8);
+    const __m256i odd = _mm256_srai_epi16((__m256i)s, 8);
+    const I32 a = (I32)_mm256_madd_epi16((__m256i)(u & 0x00FF00FFu), even);
+    return sum + a + (I32)_mm256_madd_epi16((__m256i)((u >> 8) & 0x00FF00FFu), odd);
+  }
+#elif defined(__SSE2__)
+  const __m128i even = _mm_srai_epi16(_mm_slli_epi16((__m128i)s, 8), 8);
+  const __m128i odd = _mm_srai_epi16((__m128i)s, 8);
+  const I32 a = (I32)_mm_madd_epi16((__m128i)(u & 0x00FF00FFu), even);
+  return sum + a + (I32)_mm_madd_epi16((__m128i)((u >> 8) & 0x00FF00FFu), odd);
+#else
+  LLMCORE_UNROLL
+  for (int j = 0; j < 4; ++j) {
+    const I32 code = (I32)(s << (24 - 8 * j)) >> 24;
+    sum += (I32)((u >> (8 * j)) & 255u) * code;
+  }
+  return sum;
+#endif
+}
+
+struct Int4Octets {
+  static constexpr int kZeroPoint = 8;
+  static constexpr bool kSmall = true;
+  static constexpr int64_t kBytes = kInt4BlockBytes;
+  static LLMCORE_INLINE void Load(const unsigned char* codes, int octet, int vector, U32* lo,
+                                  U32* hi) {
+    const U32 raw = LoadAs<U32>(codes + octet * (4 * kPanelRows) + vector * (4 * kLanes));
+    *lo = raw & 0x0F0F0F0Fu;
+    *hi = (raw >> 4) & 0x0F0F0F0Fu;
+  }
+};
+
+struct Int8Octets {
+  static constexpr int kZeroPoint = 128;
+  static constexpr bool kSmall = false;
+  static constexpr int64_t kBytes = kInt8BlockBytes;
+  static LLMCORE_INLINE void Load(const unsigned char* codes, int octet, int vector, U32* lo,
+                                  U32* hi) {
+    const unsigned char* quad = codes + octet * (8 * kPanelRows) + vector * (4 * kLanes);
+    *lo = LoadAs<U32>(quad);
+    *hi = LoadAs<U32>(quad + 4 * kPanelRows);
+  }
+};
+
+// Tokens [T0, T0 + N) of a tile of T, and V vectors from `vector` on, over one block.
+template <typename Octets, int T, int T0, int N, int V>
+LLMCORE_INLINE void DotTile(const unsigned char* block, const unsigned char* activations,
+                            int vector, float* out) {
+  const unsigned char* codes = block + kScaleBytes;
+  const auto* scales = reinterpret_cast<const float*>(activations + kBlock * T);
+  const auto* code_sums = reinterpret_cast<const int32_t*>(scales + T);
+  I32 dot[N][V];
+  LLMCORE_UNROLL
+  for (int t = 0; t < N; ++t) {
+    const I32 start = SetI32(-Octets::kZeroPoint * code_sums[T0 + t]);
+    LLMCORE_UNROLL
+    for (int v = 0; v < V; ++v) dot[t][v] = start;
+  }
+  for (int octet = 0; octet < 16; ++octet) {
+    U32 lo[V];
+    U32 hi[V];
+    LLMCORE_UNROLL
+    for (int v = 0; v < V; ++v) Octets::Load(codes, octet, vector + v, &lo[v], &hi[v]);
+    const auto* quads = reinterpret_cast<const uint32_t*>(activations) + 2 * octet * T + T0;
+    LLMCORE_UNROLL
+    for (int t = 0; t < N; ++t) {
+      const U32 s = SetU32(quads[t]);
+      LLMCORE_UNROLL
+      for (int v = 0; v < V; ++v) dot[t][v] = Dot4<Octets::kSmall>(dot[t][v], lo[v], s);
+    }
+    LLMCORE_UNROLL
+    for (int t = 0; t < N; ++t) {
+      const U32 s = SetU32(quads[T + t]);
+      LLMCORE_UNROLL
+      for (int v = 0; v < V; ++v) dot[t][v] = Dot4<Octets::kSmall>(dot[t][v], hi[v], s);
+    }
+  }
+  LLMCORE_UNROLL
+  for (int v = 0; v < V; ++v) {
+    const F32 weight_scale = WeightScale(block, vector + v);
+    LLMCORE_UNROLL
+    for (int t = 0; t < N; ++t) {
+      float* sum = out + (T0 + t) * kPanelRows + v * kLanes;
+      Store(sum, Fma(ToF32(dot[t][v]), weight_scale * Set(scales[T0 + t]), Load(sum)));
+    }
+  }
+}
+
+// What one pass holds in registers: 6 tokens x 4 vectors of 32, or 3 x 2 of 16.
+constexpr int kPassTokens = kLanes == 16 ? 6 : 3;
+
+template <typename Octets, int T, int T0>
+LLMCORE_INLINE void DotPasses(const unsigned char* block, const unsigned char* activations,
+                              float* out) {
+  constexpr int kTokens = T - T0 < kPassTokens ? T - T0 : kPassTokens;
+  constexpr int kVectors = kLanes == 16 || kTokens == 1 ? 4 : 2;
+  for (int v = 0; v < kPanelVectors; v += kVectors) {
+    DotTile<Octets, T, T0, kTokens, kVectors>(block, activations, v, out + v * kLanes);
+  }
+  if constexpr (T0 + kTokens < T) DotPasses<Octets, T, T0 + kTokens>(block, activations, out);
+}
+
+// One tile of T tokens over the whole panel. The sums stay in first-level cache.
+template <typename Octets, int T>
+void DotTokens(const LinearInt8Args& a, const unsigned char* activations, float* out) {
+  const unsigned char* block = a.panel;
+  for (int64_t b = 0; b < a.blocks; ++b) {
+    DotPasses<Octets, T, 0>(block, activations, out);
+    block += Octets::kBytes;
+    activations += T * kActivationBlockBytes;
+  }
+}
+
+template <typename Octets>
+void LinearInt8(const LinearInt8Args& a) {
+  for (int64_t i = 0; i < a.rows * kPanelRows; i += kLanes) Store(a.out + i, F32{});
+  const unsigned char* activations = a.activations;
+  for (int64_t row = 0; row < a.rows; row += kTokenTile) {
+    float* out = a.out + row * kPanelRows;
+    WithCount(a.rows - row,
+              [&](auto tokens) { DotTokens<Octets, tokens.value>(a, activations, out); });
+    activations += kTokenTile * a.blocks * kActivationBlockBytes;
+  }
+}
+
+// ---- Quantization of activations -------------------------------------------------------------
+
+// One token's block of n (1 to 128) values to 128 codes, scale and sum. NaN becomes code -127 with
+// a NaN scale, infinity a NaN or infinite scale, so that neither passes unseen.
+LLMCORE_INLINE void QuantizeBlock(const float* in, int64_t n, int8_t* codes, float* scale,
+                                  int32_t* sum) {
+  constexpr int kVectors = static_cast<int>(kBlock) / kLanes;
+  float padded[kBlock];
+  if (n < kBlock) {
+    for (int64_t k = 0; k < kBlock; ++k) padded[k] = k < n ? in[k] : 0.0f;
+    in = padded;
+  }
+  F32 largest = {};
+  F32 poison = {};  // NaN where a value is NaN or infinite
+  for (int v = 0; v < kVectors; ++v) {
+    const F32 x = Load(in + v * kLanes);
+    largest = Max(Abs(x), largest);
+    poison += x * F32{};
+  }
+  float absmax = Largest(largest);
+  absmax += Sum(poison);
+  if (absmax < 0x1p-100f) {
+    for (int64_t k = 0; k < kBlock; ++k) codes[k] = 0;
+    *scale = 0;
+    *sum = 0;
+    return;
+  }
+  const F32 factor = Set(127.0f / absmax);
+  I32 total = {};
+  for (int v = 0; v < kVectors; ++v) {
+    const F32 x = Load(in + v * kLanes) * factor;
+    const F32 limited = Min(Set(127.0f), Max(x, Set(-127.0f)));
+    const I32 code = (I32)(limited + Set(12582912.0f)) - 0x4B400000;
+    total += code;
+    int32_t wide[kLanes];
+    __builtin_memcpy(wide, &code, sizeof wide);
+    for (int i = 0; i < kLanes; ++i) codes[v * kLanes + i] = static_cast<int8_t>(wide[i]);
+  }
+  int32_t totals[kLanes];
+  __builtin_memcpy(totals, &total, sizeof totals);
+  int32_t all = 0;
+  for (int i = 0; i < kLanes; ++i) all += totals[i];
+  *scale = absmax / 127.0f;
+  *sum = all;
+}
+
+void QuantizeTile(const QuantizeTileArgs& a) {
+  const int64_t tokens = a.rows;
+  unsigned char* out = a.out;
+  for (int64_t column = 0; column < a.columns; column += kBlock) {
+    const int64_t n = a.columns - column < kBlock ? a.columns - column : kBlock;
+    auto* scales = reinterpret_cast<float*>(out + kBlock * tokens);
+    auto* sums = reinterpret_cast<int32_t*>(scales + tokens);
+    for (int64_t t = 0; t < tokens; ++t) {
+      int8_t codes[kBlock];
+      QuantizeBlock(a.in + t * a.in_stride + column, n, codes, scales + t, sums + t);
+      for (int64_t quad = 0; quad < kBlock / 4; ++quad) {
+        __builtin_memcpy(out + (quad * tokens + t) * 4, codes + quad * 4, 4);
+      }
+    }
+    out += tokens * kActivationBlockBytes;
+  }
+}
+
+}  // namespace
+}  // namespace llmcore::cpu::LLMCORE_KERNEL_SET
+
+#endif  // LLMCORE_LIB_CPU_KERNELS_LINEAR_INT8_H_

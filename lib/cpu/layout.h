@@ -1,0 +1,52 @@
+// Layouts of the CPU backend: packed weights, quantized activations and KV blocks. Constants only,
+// since kernel objects compiled for other instruction sets include this.
+//
+// Packed weights. The rows (outputs) of a weight are cut into panels of 64; a panel holds all
+// columns and is one sequential stream, whatever the number of threads. Missing rows of the last
+// panel are zero. A gated weight alternates panels of gate rows and of up rows of the same outputs.
+//
+//   f32    [columns][64 rows] f32
+//   f16    [columns][64 rows] f16
+//   bf16   [columns / 2, rounded up][64 rows][2 columns] bf16
+//   int8   blocks of 128 columns, the last one padded with zero values:
+//            [64 rows] bf16 scale
+//            [32 quads][64 rows][4 columns] u8 = code + 128
+//   int4   blocks of 128 columns, the last one padded with zero values:
+//            [64 rows] bf16 scale
+//            [16 octets][64 rows][4 bytes] u8 = (code of column j) + 8, and in the high nibble
+//                                              (code of column j + 4) + 8
+//          so that 64 bytes hold 16 rows x 8 columns, and one AND (and one shift) makes of them 16
+//          lanes of 4 unsigned bytes, the operand of vpdpbusd.
+//
+// Quantized activations. Tokens are cut into tiles of 6 (the last may have fewer), columns into
+// blocks of 128. A tile of T tokens is [blocks] of
+//            [32 quads][T tokens][4 columns] s8
+//            [T] f32 scale, [T] i32 sum of the codes
+//   scale = absmax / 127, code = round_half_even(x * (127 / absmax)), in f32; a block whose absmax
+//   is below 2^-100 is all zero with scale 0.
+//
+// KV blocks: see kv_layout.h.
+#ifndef LLMCORE_LIB_CPU_LAYOUT_H_
+#define LLMCORE_LIB_CPU_LAYOUT_H_
+
+#include <cstdint>
+
+namespace llmcore::cpu {
+
+constexpr int64_t kPanelRows = 64;     // four 512-bit vectors of f32: what one tile can hold
+constexpr int64_t kBlock = 128;        // columns that share a scale
+constexpr int64_t kTokenTile = 6;      // 4 vectors x 6 tokens = 24 of 32 registers accumulate
+constexpr int64_t kKeyGroup = 16;      // keys stored side by side
+constexpr int64_t kKeyTile = 64;       // keys of one softmax update, aligned to absolute positions
+constexpr int64_t kAttentionTile = 6;  // queries of one pass over keys
+
+constexpr int64_t kScaleBytes = kPanelRows * 2;
+constexpr int64_t kInt8BlockBytes = kScaleBytes + kBlock * kPanelRows;
+constexpr int64_t kInt4BlockBytes = kScaleBytes + kBlock * kPanelRows / 2;
+
+// Bytes of one token in one block of quantized activations.
+constexpr int64_t kActivationBlockBytes = kBlock + 4 + 4;
+
+}  // namespace llmcore::cpu
+
+#endif  // LLMCORE_LIB_CPU_LAYOUT_H_

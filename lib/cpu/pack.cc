@@ -1,0 +1,341 @@
+// PackWeight: checkpoint rows to panels (layout.h). A piece of work is one panel: its 64 rows are
+// read a block of 128 columns at a time, brought to the format's values, and written transposed.
+// Nothing larger than a block is held, so a weight is streamed from its mapping to its panels.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/checked.h"
+#include "lib/cpu/cpu_backend.h"
+#include "lib/cpu/panels.h"
+#include "lib/tensor/float16.h"
+#include "lib/tensor/int4.h"
+#include "lib/tensor/int8.h"
+
+namespace llmcore::cpu {
+namespace {
+
+using core::DType;
+using core::SourceMatrix;
+using core::WeightFormat;
+using core::WeightKind;
+using core::WeightShape;
+
+// Source bytes between two progress reports: some 20 ms of work on two cores.
+constexpr uint64_t kBytesPerReport = uint64_t{8} << 20;
+
+// ---- Reading -----------------------------------------------------------------------------------
+
+// One row of one part.
+struct SourceRow {
+  const SourceMatrix* part = nullptr;  // null: a row of zeros that fills up the last panel
+  int64_t row = 0;
+};
+
+uint64_t RowBytes(const SourceMatrix& part) {
+  const auto columns = static_cast<uint64_t>(part.columns);
+  switch (part.format) {
+    case WeightFormat::kInt8:
+      return columns;
+    case WeightFormat::kInt4:
+      return core::Int4PackedBytes(columns);
+    default:
+      return columns * static_cast<uint64_t>(core::DTypeSize(part.dtype));
+  }
+}
+
+uint16_t Load16(const std::byte* p) {
+  uint16_t value;
+  std::memcpy(&value, p, sizeof value);
+  return value;
+}
+
+uint16_t SourceScale(const SourceRow& source, int64_t column) {
+  const uint64_t scales = core::Int4ScaleCount(static_cast<uint64_t>(source.part->columns));
+  const uint64_t index =
+      static_cast<uint64_t>(source.row) * scales + static_cast<uint64_t>(column / kBlock);
+  return Load16(source.part->scales + index * 2);
+}
+
+// Codes of an already quantized block; zero beyond n.
+void ReadCodes(const SourceRow& source, int64_t column, int64_t n, int8_t* codes) {
+  const std::byte* row =
+      source.part->data + static_cast<uint64_t>(source.row) * RowBytes(*source.part);
+  std::memset(codes, 0, kBlock);
+  if (source.part->format == WeightFormat::kInt8) {
+    std::memcpy(codes, row + column, static_cast<size_t>(n));
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const int byte = std::to_integer<int>(row[(column + i) / 2]);
+    const int nibble = i % 2 == 0 ? byte >> 4 : byte & 15;
+    codes[i] = static_cast<int8_t>((nibble ^ 8) - 8);
+  }
+}
+
+// The values of a block, exact in f32; zero beyond n.
+void ReadValues(const SourceRow& source, int64_t column, int64_t n, float* values) {
+  std::fill(values, values + kBlock, 0.0f);
+  if (source.part == nullptr) return;
+  const SourceMatrix& part = *source.part;
+  if (part.format == WeightFormat::kInt8 || part.format == WeightFormat::kInt4) {
+    int8_t codes[kBlock];
+    ReadCodes(source, column, n, codes);
+    const uint16_t scale = SourceScale(source, column);
+    for (int64_t i = 0; i < n; ++i) {
+      values[i] = part.format == WeightFormat::kInt4
+                      ? core::Bf16ToF32(core::DequantizeInt4Value(codes[i], scale))
+                      : static_cast<float>(codes[i]) * core::Bf16ToF32(scale);
+    }
+    return;
+  }
+  const std::byte* data = part.data + static_cast<uint64_t>(source.row) * RowBytes(part) +
+                          column * core::DTypeSize(part.dtype);
+  if (part.dtype == DType::kF32) {
+    std::memcpy(values, data, static_cast<size_t>(n) * 4);
+    return;
+  }
+  uint16_t bits[kBlock];
+  std::memcpy(bits, data, static_cast<size_t>(n) * 2);
+  if (part.dtype == DType::kBf16) {
+    for (int64_t i = 0; i < n; ++i) values[i] = core::Bf16ToF32(bits[i]);
+  } else {
+    for (int64_t i = 0; i < n; ++i) values[i] = core::F16ToF32(bits[i]);
+  }
+}
+
+// ---- Writing -----------------------------------------------------------------------------------
+
+constexpr int64_t kNoneBad = -1;
+
+// Index of the first value that is NaN or infinite; kNoneBad when there is none.
+int64_t FirstNonFinite(const float* values, int64_t n) {
+  uint32_t bad = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const auto bits = std::bit_cast<uint32_t>(values[i]);
+    bad |= static_cast<uint32_t>((bits & 0x7F800000u) == 0x7F800000u);
+  }
+  if (bad == 0) return kNoneBad;
+  return std::find_if(values, values + n, [](float v) { return !std::isfinite(v); }) - values;
+}
+
+// To 16 bits a value; the index of the first that becomes infinite.
+template <typename Convert>
+int64_t ToHalves(const float* values, int64_t n, uint16_t exponent, Convert convert,
+                 uint16_t* halves) {
+  int64_t bad = kNoneBad;
+  for (int64_t i = n - 1; i >= 0; --i) {
+    halves[i] = convert(values[i]);
+    if ((halves[i] & exponent) == exponent) bad = i;
+  }
+  return bad;
+}
+
+int64_t ToBf16(const float* values, int64_t n, uint16_t* halves) {
+  return ToHalves(values, n, 0x7F80, core::F32ToBf16, halves);
+}
+
+// One row's block of a plain format into its lane of the panel.
+int64_t WritePlain(PanelFormat format, const float* values, int64_t column, int64_t n, int64_t lane,
+                   unsigned char* panel) {
+  if (format == PanelFormat::kF32) {
+    float* out = reinterpret_cast<float*>(panel) + column * kPanelRows + lane;
+    for (int64_t i = 0; i < n; ++i) out[i * kPanelRows] = values[i];
+    return kNoneBad;
+  }
+  auto* out = reinterpret_cast<uint16_t*>(panel) + column * kPanelRows;
+  uint16_t halves[kBlock] = {};
+  if (format == PanelFormat::kF16) {
+    const int64_t bad = ToHalves(values, n, 0x7C00, core::F32ToF16, halves);
+    for (int64_t i = 0; i < n; ++i) out[i * kPanelRows + lane] = halves[i];
+    return bad;
+  }
+  const int64_t bad = ToBf16(values, n, halves);
+  for (int64_t i = 0; i < (n + 1) / 2 * 2; i += 2) {
+    std::memcpy(out + i * kPanelRows + lane * 2, halves + i, 4);
+  }
+  return bad;
+}
+
+// Codes (zero beyond the row's end) and scale of one row's block into its lane.
+void WriteCodes(PanelFormat format, const int8_t* codes, uint16_t scale, int64_t lane,
+                unsigned char* block) {
+  std::memcpy(block + lane * 2, &scale, 2);
+  unsigned char* out = block + kScaleBytes + lane * 4;
+  if (format == PanelFormat::kInt8) {
+    for (int64_t i = 0; i < kBlock; i += 4, out += kPanelRows * 4) {
+      for (int64_t j = 0; j < 4; ++j) out[j] = static_cast<unsigned char>(codes[i + j] + 128);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < kBlock; i += 8, out += kPanelRows * 4) {
+    for (int64_t j = 0; j < 4; ++j) {
+      out[j] = static_cast<unsigned char>((codes[i + j] + 8) | (codes[i + j + 4] + 8) << 4);
+    }
+  }
+}
+
+int64_t WriteQuantized(PanelFormat format, const float* values, int64_t n, int64_t lane,
+                       unsigned char* block) {
+  uint16_t halves[kBlock];
+  const int64_t bad = ToBf16(values, n, halves);
+  if (bad != kNoneBad) return bad;
+  int8_t codes[kBlock] = {};
+  const uint16_t scale = format == PanelFormat::kInt8 ? core::QuantizeInt8Block(halves, n, codes)
+                                                      : core::QuantizeInt4Block(halves, n, codes);
+  WriteCodes(format, codes, scale, lane, block);
+  return kNoneBad;
+}
+
+bool IsQuantized(PanelFormat format) {
+  return format == PanelFormat::kInt8 || format == PanelFormat::kInt4;
+}
+
+// ---- A panel -----------------------------------------------------------------------------------
+
+class Packer {
+ public:
+  Packer(const WeightShape& shape, std::span<const SourceMatrix> parts, void* destination)
+      : shape_(shape),
+        parts_(parts),
+        format_(PanelFormatOf(shape.format)),
+        panel_bytes_(PanelBytes(format_, shape.columns)),
+        panels_(static_cast<unsigned char*>(destination)) {}
+
+  // Leaves the least index (row * columns + column) of a bad value in `bad_`.
+  void PackPanel(int64_t panel) {
+    SourceRow rows[kPanelRows];
+    for (int64_t lane = 0; lane < kPanelRows; ++lane) rows[lane] = FindRow(panel, lane);
+    for (int64_t column = 0; column < shape_.columns; column += kBlock) {
+      const int64_t n = std::min(kBlock, shape_.columns - column);
+      for (int64_t lane = 0; lane < kPanelRows; ++lane) {
+        const int64_t bad = PackBlock(rows[lane], panel, lane, column, n);
+        if (bad != kNoneBad) NoteBad(rows[lane], column + bad);
+      }
+    }
+  }
+
+  absl::Status status() const {
+    const int64_t bad = bad_.load(std::memory_order_relaxed);
+    if (bad == kNone) return absl::OkStatus();
+    int64_t row = bad / shape_.columns;
+    size_t part = 0;
+    while (row >= parts_[part].rows) row -= parts_[part++].rows;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the value at row ", row, ", column ", bad % shape_.columns,
+        parts_.size() > 1 ? absl::StrCat(" of part ", part) : std::string(),
+        " is NaN or infinite, or too large for ", core::WeightFormatName(shape_.format)));
+  }
+
+ private:
+  static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+
+  SourceRow FindRow(int64_t panel, int64_t lane) const {
+    if (shape_.kind == WeightKind::kGated) {
+      const SourceMatrix& part = parts_[static_cast<size_t>(panel % 2)];
+      const int64_t row = panel / 2 * kPanelRows + lane;
+      return row < part.rows ? SourceRow{&part, row} : SourceRow{};
+    }
+    int64_t row = panel * kPanelRows + lane;
+    for (const SourceMatrix& part : parts_) {
+      if (row < part.rows) return {&part, row};
+      row -= part.rows;
+    }
+    return {};
+  }
+
+  int64_t PackBlock(const SourceRow& row, int64_t panel, int64_t lane, int64_t column, int64_t n) {
+    unsigned char* out = panels_ + panel * panel_bytes_;
+    unsigned char* block =
+        out + column / kBlock * (format_ == PanelFormat::kInt8 ? kInt8BlockBytes : kInt4BlockBytes);
+    if (row.part != nullptr && row.part->format == shape_.format && IsQuantized(format_)) {
+      int8_t codes[kBlock];
+      ReadCodes(row, column, n, codes);
+      const uint16_t scale = SourceScale(row, column);
+      if (!std::isfinite(core::Bf16ToF32(scale))) return 0;
+      WriteCodes(format_, codes, scale, lane, block);
+      return kNoneBad;
+    }
+    float values[kBlock];
+    ReadValues(row, column, n, values);
+    const int64_t bad = FirstNonFinite(values, n);
+    if (bad != kNoneBad) return bad;
+    return IsQuantized(format_) ? WriteQuantized(format_, values, n, lane, block)
+                                : WritePlain(format_, values, column, n, lane, out);
+  }
+
+  void NoteBad(const SourceRow& source, int64_t column) {
+    int64_t row = source.row;
+    for (const SourceMatrix* part = parts_.data(); part != source.part; ++part) row += part->rows;
+    const int64_t index = row * shape_.columns + column;
+    int64_t least = bad_.load(std::memory_order_relaxed);
+    while (index < least && !bad_.compare_exchange_weak(least, index, std::memory_order_relaxed)) {
+    }
+  }
+
+  const WeightShape shape_;
+  const std::span<const SourceMatrix> parts_;
+  const PanelFormat format_;
+  const int64_t panel_bytes_;
+  unsigned char* const panels_;
+  std::atomic<int64_t> bad_{kNone};
+};
+
+absl::Status CheckParts(const WeightShape& shape, std::span<const SourceMatrix> parts) {
+  if (shape.format == WeightFormat::kAuto || WeightBytes(shape) > uint64_t{1} << 62) {
+    return absl::InvalidArgumentError("a weight to pack has no format or an impossible shape");
+  }
+  int64_t rows = 0;
+  for (const SourceMatrix& part : parts) {
+    const bool quantized = part.format == WeightFormat::kInt8 || part.format == WeightFormat::kInt4;
+    if (part.columns != shape.columns || part.rows < 0 || part.rows > shape.rows - rows) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "a part of ", part.rows, " x ", part.columns, " does not fit into a weight of ",
+          shape.rows, " x ", shape.columns, " after ", rows, " rows"));
+    }
+    if (quantized ? part.scales == nullptr
+                  : part.format != WeightFormat::kAuto || !core::IsWeightDType(part.dtype)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a weight cannot be made from ", core::DTypeName(part.dtype), " values"));
+    }
+    rows += part.rows;
+  }
+  const bool halves = parts.size() == 2 && parts[0].rows == parts[1].rows;
+  if (rows != shape.rows || (shape.kind == WeightKind::kGated && !halves)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("parts of ", rows, " rows in all do not make a weight of ", shape.rows));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CpuBackend::PackWeight(const WeightShape& shape, std::span<const SourceMatrix> parts,
+                                    void* destination, const core::WorkControl& control) {
+  LLMCORE_RETURN_IF_ERROR(CheckParts(shape, parts));
+  uint64_t total = 0;
+  for (const SourceMatrix& part : parts) total += RowBytes(part) * static_cast<uint64_t>(part.rows);
+  if (total == 0) return control.Report("pack", 0, 0);
+
+  Packer packer(shape, parts, destination);
+  const bool gated = shape.kind == WeightKind::kGated;
+  const int64_t panels = gated ? 2 * PanelCount(shape.rows / 2) : PanelCount(shape.rows);
+  const uint64_t bytes_per_panel = core::CeilDivide(total, static_cast<uint64_t>(panels));
+  const auto turn = static_cast<int64_t>(std::max<uint64_t>(1, kBytesPerReport / bytes_per_panel));
+  for (int64_t first = 0; first < panels; first += turn) {
+    LLMCORE_RETURN_IF_ERROR(control.Report(
+        "pack", std::min(total, static_cast<uint64_t>(first) * bytes_per_panel), total));
+    const int64_t count = std::min(turn, panels - first);
+    LLMCORE_RETURN_IF_ERROR(
+        pool_->ParallelFor(count, 1, control.cancel, [&](int64_t begin, int64_t end, int) {
+          for (int64_t panel = begin; panel < end; ++panel) packer.PackPanel(first + panel);
+        }));
+    LLMCORE_RETURN_IF_ERROR(packer.status());
+  }
+  return control.Report("pack", total, total);
+}
+
+}  // namespace llmcore::cpu

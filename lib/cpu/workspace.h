@@ -1,0 +1,70 @@
+// How an operation uses its scratch memory: quantized activations first, shared by all threads,
+// then one piece for each thread.
+#ifndef LLMCORE_LIB_CPU_WORKSPACE_H_
+#define LLMCORE_LIB_CPU_WORKSPACE_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/checked.h"
+#include "lib/base/status.h"
+#include "lib/cpu/kernels.h"
+#include "lib/cpu/layout.h"
+
+namespace llmcore::cpu {
+
+// Rows of one piece of work of a linear layer: 16 tiles. 96 rows of 2,048 int8 activations are
+// 204 KB and their sums 24 KB, so both stay in second-level cache while the panels stream past.
+inline constexpr int64_t kRowChunk = 16 * kTokenTile;
+
+// Queries of one piece of work of attention, unless a group of heads is larger.
+inline constexpr int64_t kAttentionQueries = 4 * kAttentionTile;
+
+// Bytes of `rows` quantized rows.
+inline uint64_t ActivationBytes(int64_t rows, int64_t columns) {
+  const auto blocks = static_cast<uint64_t>((columns + kBlock - 1) / kBlock);
+  return core::RoundUp(static_cast<uint64_t>(rows) * blocks * kActivationBlockBytes, 64);
+}
+
+// A thread's piece in a linear layer: sums of two panels, and one block of a weight in f32.
+inline constexpr uint64_t kLinearThreadBytes =
+    (2 * kRowChunk * kPanelRows + kBlock * kPanelRows) * sizeof(float);
+
+inline uint64_t AttentionThreadBytes(int64_t queries, int64_t head_dim) {
+  return core::RoundUp(
+      static_cast<uint64_t>(AttentionScratchFloats(queries, head_dim)) * sizeof(float), 64);
+}
+
+// A workspace cut into `shared` bytes and `per_thread` bytes for each of `threads`.
+class Workspace {
+ public:
+  static absl::StatusOr<Workspace> Cut(std::span<std::byte> memory, uint64_t shared,
+                                       uint64_t per_thread, int threads) {
+    const uint64_t needed = shared + per_thread * static_cast<uint64_t>(threads);
+    if (memory.size() < needed) {
+      return absl::InternalError(absl::StrCat("the workspace of a step has ", memory.size(),
+                                              " bytes, this operation needs ", needed));
+    }
+    return Workspace(memory.data(), memory.data() + shared, per_thread);
+  }
+
+  unsigned char* shared() const { return reinterpret_cast<unsigned char*>(shared_); }
+  float* thread(int number) const {
+    return reinterpret_cast<float*>(threads_ + static_cast<uint64_t>(number) * per_thread_);
+  }
+
+ private:
+  Workspace(std::byte* shared, std::byte* threads, uint64_t per_thread)
+      : shared_(shared), threads_(threads), per_thread_(per_thread) {}
+
+  std::byte* shared_;
+  std::byte* threads_;
+  uint64_t per_thread_;
+};
+
+}  // namespace llmcore::cpu
+
+#endif  // LLMCORE_LIB_CPU_WORKSPACE_H_
