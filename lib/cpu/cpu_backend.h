@@ -19,7 +19,7 @@ struct CpuBackendOptions {
   int threads = 0;
   // Kernels of this instruction set rather than the best; UNIMPLEMENTED where the machine lacks
   // it. For tests and comparisons.
-  std::optional<core::Isa> force_isa;
+  std::optional<core::Isa> force_isa = std::nullopt;
   // Whether to use the dot product instructions (VNNI) that come with some AVX2 and AVX-512
   // machines. For tests and comparisons.
   bool use_vnni = true;

@@ -85,8 +85,13 @@ TEST_P(LinearTest, DispatchRunsTheForcedKernels) {
 
 TEST_P(LinearTest, AgreesWithDoubleReferenceInEveryFormat) {
   const auto backend = MakeBackend(GetParam(), 2);
-  for (const Shape& s : {Shape{1, 8, 32}, {3, 64, 65}, {7, 130, 64}, {2, 1, 1}, {13, 172, 200},
-                         {100, 257, 70}, {5, 1000, 129}}) {
+  for (const Shape& s : {Shape{1, 8, 32},
+                         {3, 64, 65},
+                         {7, 130, 64},
+                         {2, 1, 1},
+                         {13, 172, 200},
+                         {100, 257, 70},
+                         {5, 1000, 129}}) {
     const auto in = RandomValues(s.rows * s.inputs, 1);
     const auto values = RandomValues(s.outputs * s.inputs, 2, 0.05f);
     for (const WeightFormat format : kFormats) {
@@ -296,13 +301,11 @@ TEST(LinearErrors, ZeroRowsAndShortWorkspaces) {
   const auto values = RandomValues(64 * 64, 23);
   const Weight weight = MakeWeight(*backend, WeightFormat::kF32, 64, 64, values);
   const Buffer out(*backend, 1, 64);
-  EXPECT_TRUE(backend
-                  ->Linear({}, {.in = {nullptr, 0, 64},
-                                .weight = weight.packed,
-                                .out = {nullptr, 0, 64}})
-                  .ok());
-  EXPECT_EQ(backend
-                ->Linear({}, {.in = out.matrix(), .weight = weight.packed, .out = out.matrix()})
+  EXPECT_TRUE(
+      backend
+          ->Linear({}, {.in = {nullptr, 0, 64}, .weight = weight.packed, .out = {nullptr, 0, 64}})
+          .ok());
+  EXPECT_EQ(backend->Linear({}, {.in = out.matrix(), .weight = weight.packed, .out = out.matrix()})
                 .code(),
             absl::StatusCode::kInternal);
 }

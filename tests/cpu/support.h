@@ -162,8 +162,7 @@ inline Weight MakeWeight(Backend& backend, WeightFormat format, int64_t rows, in
   const int64_t count = kind == WeightKind::kGated ? 2 : 1;
   for (int64_t i = 0; i < count; ++i) {
     const float* part = values.data() + i * rows / count * columns;
-    parts.push_back(
-        {reinterpret_cast<const std::byte*>(part), DType::kF32, rows / count, columns});
+    parts.push_back({reinterpret_cast<const std::byte*>(part), DType::kF32, rows / count, columns});
   }
   const absl::Status status =
       backend.PackWeight(weight.packed.shape, parts, weight.memory->data(), {});
