@@ -247,7 +247,8 @@ ValueOr Interpreter::EvaluateFilter(const FilterExpression& expression) {
   } else {
     value = *filtered_text_;
   }
-  if (expression.filter == nullptr) return Failure("No filter named '", expression.name, "'.");
+  if (expression.filter == nullptr)
+    return Failure("No filter named '", expression.name, "' found.");
   ArgumentValues arguments;
   LLMCORE_RETURN_IF_ERROR(EvaluateArguments(expression.arguments, &arguments));
   ValueOr result = expression.filter->function(runtime_, value, arguments.view());
@@ -257,7 +258,7 @@ ValueOr Interpreter::EvaluateFilter(const FilterExpression& expression) {
 
 ValueOr Interpreter::EvaluateTest(const TestExpression& expression) {
   LLMCORE_ASSIGN_OR_RETURN(const Value value, Evaluate(*expression.value));
-  if (expression.test == nullptr) return Failure("No test named '", expression.name, "'.");
+  if (expression.test == nullptr) return Failure("No test named '", expression.name, "' found.");
   ArgumentValues arguments;
   LLMCORE_RETURN_IF_ERROR(EvaluateArguments(expression.arguments, &arguments));
   const absl::StatusOr<bool> holds = expression.test->function(runtime_, value, arguments.view());

@@ -51,7 +51,7 @@ ValueOr Map(Runtime& runtime, const Value& value, const Arguments& arguments) {
   const NamedFilter* const filter = FindFilter(name);
   const Arguments rest{arguments.positional.subspan(1), arguments.named};
   return Generate(runtime, value, [&](const Value& item, std::vector<Value>* kept) {
-    if (filter == nullptr) return Failure("No filter named '", name, "'.");
+    if (filter == nullptr) return Failure("No filter named '", name, "' found.");
     const ValueOr result = filter->function(runtime, item, rest);
     LLMCORE_RETURN_IF_ERROR(result.status());
     kept->push_back(*result);
@@ -86,7 +86,7 @@ ValueOr Filtered(Runtime& runtime, const Value& value, const Arguments& argument
     }
     bool holds = IsTrue(subject);
     if (has_test) {
-      if (test == nullptr) return Failure("No test named '", name, "'.");
+      if (test == nullptr) return Failure("No test named '", name, "' found.");
       const absl::StatusOr<bool> result = test->function(runtime, subject, rest);
       LLMCORE_RETURN_IF_ERROR(result.status());
       holds = *result;

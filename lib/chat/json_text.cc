@@ -245,12 +245,12 @@ absl::StatusOr<Value> ToJson(Runtime& runtime, const Value& value, const Argumen
   style.ensure_ascii = ensure_ascii != nullptr && IsTrue(*ensure_ascii);
   style.sort_keys = sort_keys != nullptr && IsTrue(*sort_keys);
   if (indent != nullptr && !indent->is_none()) {
-    style.item_separator = ",";
+    style.item_separator.assign(1, ',');
     if (indent->is_string()) {
       style.indent = std::string(indent->text());
     } else if (indent->is_integral()) {
       if (indent->as_int() > 1000) return Failure("an indent of more than 1000 is not supported");
-      style.indent = std::string(static_cast<size_t>(std::max<int64_t>(indent->as_int(), 0)), ' ');
+      style.indent.emplace(static_cast<size_t>(std::max<int64_t>(indent->as_int(), 0)), ' ');
     } else {
       return Failure("indent must be an integer or a string");
     }

@@ -44,7 +44,7 @@ std::vector<absl::string_view> SplitAtSpace(absl::string_view text, int64_t limi
   text = StripLeft(text);
   while (!text.empty()) {
     if (limit-- == 0) {
-      parts.push_back(StripRight(text));
+      parts.push_back(text);
       break;
     }
     size_t end = 0;
@@ -64,7 +64,7 @@ std::vector<absl::string_view> RightSplitAtSpace(absl::string_view text, int64_t
   text = StripRight(text);
   while (!text.empty()) {
     if (limit-- == 0) {
-      parts.push_back(StripLeft(text));
+      parts.push_back(text);
       break;
     }
     size_t start = text.size();

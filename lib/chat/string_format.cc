@@ -9,9 +9,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/strip.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "lib/chat/access.h"
 #include "lib/chat/python_text.h"
 #include "lib/chat/unicode_text.h"
@@ -27,8 +27,8 @@ bool IsDigitByte(char c) {
 
 // How one value is to be laid out, whichever notation said so.
 struct Layout {
-  std::string fill = " ";
-  char align = 0;  // '<', '>', '^', '=', or 0: as the type likes it
+  absl::string_view fill = " ";  // one character
+  char align = 0;                // '<', '>', '^', '=', or 0: as the type likes it
   char sign = '-';
   bool alternate = false;
   bool thousands = false;
@@ -56,7 +56,7 @@ std::string Pad(const Layout& layout, absl::string_view prefix, absl::string_vie
   const int64_t left = align == '<' ? 0 : align == '^' ? missing / 2 : missing;
   std::string before;
   std::string after;
-  for (int64_t i = 0; i < missing; ++i) (i < left ? before : after) += layout.fill;
+  for (int64_t i = 0; i < missing; ++i) absl::StrAppend(i < left ? &before : &after, layout.fill);
   return align == '=' ? absl::StrCat(prefix, before, text)
                       : absl::StrCat(before, prefix, text, after);
 }
@@ -106,7 +106,7 @@ absl::StatusOr<std::string> FormatFloat(const Layout& layout, double value) {
   std::string digits;
   const double magnitude = std::abs(value);
   if (!std::isfinite(value)) {
-    digits = std::isnan(value) ? "nan" : "inf";
+    digits.assign(std::isnan(value) ? "nan" : "inf", 3);
   } else {
     const auto precision = static_cast<int>(layout.precision.value_or(6));
     std::string buffer(static_cast<size_t>(precision) + 350, '\0');
@@ -219,7 +219,7 @@ absl::StatusOr<Layout> ParseSpecification(absl::string_view text) {
   const auto is_align = [](char c) { return c == '<' || c == '>' || c == '^' || c == '='; };
   const size_t first = text.empty() ? 0 : CharacterLength(text, 0);
   if (text.size() > first && is_align(text[first])) {
-    layout.fill = std::string(text.substr(0, first));
+    layout.fill = text.substr(0, first);
     layout.align = text[first];
     text.remove_prefix(first + 1);
   } else if (!text.empty() && is_align(text[0])) {

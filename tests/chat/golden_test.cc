@@ -12,7 +12,8 @@
 namespace llmcore::core {
 namespace {
 
-constexpr int64_t kNow = 1752148800;  // 2025-07-10 12:00:00 UTC, where the goldens stopped the clock
+constexpr int64_t kNow =
+    1752148800;  // 2025-07-10 12:00:00 UTC, where the goldens stopped the clock
 
 std::string ReferencePath(absl::string_view name) {
   return JoinPath(JoinPath(LLMCORE_REFERENCE_DIR, "chat_templates"), name);
