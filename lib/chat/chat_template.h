@@ -70,7 +70,9 @@ class ChatTemplates {
 
   // `messages_json` is an array of messages, or an object with `messages`, and optionally
   // `add_generation_prompt`, `tools` and further variables, which win over the argument and over
-  // the special tokens. With tools, a template named "tool_use" is preferred to "default".
+  // the special tokens. With an array `tools` and `documents` are none, as transformers passes
+  // them; with an object what it leaves out is undefined. With tools a template named "tool_use"
+  // is preferred to "default".
   absl::StatusOr<std::string> Render(absl::string_view messages_json, bool add_generation_prompt,
                                      int64_t now_unix_seconds) const;
 

@@ -181,10 +181,9 @@ absl::StatusOr<std::string> ChatTemplates::Render(absl::string_view messages_jso
   if (!parsed.ok()) return Annotate(parsed.status(), "chat messages");
   std::vector<Member> members;
   members.emplace_back("add_generation_prompt", JsonValue(add_generation_prompt));
-  // As transformers passes them where there are none.
-  members.emplace_back("tools", JsonValue());
-  members.emplace_back("documents", JsonValue());
   if (parsed->if_array() != nullptr) {
+    members.emplace_back("tools", JsonValue());
+    members.emplace_back("documents", JsonValue());
     members.emplace_back("messages", *std::move(parsed));
     parsed = JsonValue();
   }
