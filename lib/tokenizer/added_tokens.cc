@@ -44,15 +44,7 @@ AddedTokenMatcher::AddedTokenMatcher(const std::vector<AddedToken>& tokens, bool
   for (size_t i = 0; i < tokens.size(); ++i) {
     const std::string& pattern = tokens[i].pattern;
     if (tokens[i].normalized != normalized || pattern.empty()) continue;
-    uint32_t node = 0;
-    for (const char byte : pattern) {
-      const uint64_t key = static_cast<uint64_t>(node) << 8 | static_cast<uint8_t>(byte);
-      const auto [child, is_new] =
-          children_.try_emplace(key, static_cast<uint32_t>(token_of_node_.size()));
-      node = child->second;
-      if (is_new) token_of_node_.push_back(kNoToken);
-    }
-    token_of_node_[node] = static_cast<uint32_t>(i);
+    patterns_.Insert(pattern, static_cast<uint32_t>(i));
     starts_[static_cast<uint8_t>(pattern[0])] = true;
     is_empty_ = false;
   }
@@ -60,16 +52,10 @@ AddedTokenMatcher::AddedTokenMatcher(const std::vector<AddedToken>& tokens, bool
 
 bool AddedTokenMatcher::FindAt(absl::string_view text, size_t at, Match* match) const {
   bool found = false;
-  uint32_t node = 0;
-  for (size_t i = at; i < text.size(); ++i) {
-    const auto child =
-        children_.find(static_cast<uint64_t>(node) << 8 | static_cast<uint8_t>(text.data()[i]));
-    if (child == children_.end()) break;
-    node = child->second;
-    if (token_of_node_[node] == kNoToken) continue;
-    *match = {i + 1, token_of_node_[node]};
+  patterns_.VisitPrefixes(text, at, [&](size_t length, uint32_t token) {
+    *match = {at + length, token};
     found = true;
-  }
+  });
   return found;
 }
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "lib/base/status.h"
+#include "lib/tokenizer/byte_trie.h"
 #include "lib/tokenizer/regex.h"
 #include "lib/tokenizer/vocabulary.h"
 
@@ -50,11 +50,9 @@ class AddedTokenMatcher {
   };
   bool FindAt(absl::string_view text, size_t at, Match* match) const;
 
-  static constexpr uint32_t kNoToken = UINT32_MAX;
   bool is_empty_ = true;
-  std::array<bool, 256> starts_{};                    // first bytes of the tokens
-  absl::flat_hash_map<uint64_t, uint32_t> children_;  // (node << 8 | byte) -> node; the root is 0
-  std::vector<uint32_t> token_of_node_ = {kNoToken};
+  std::array<bool, 256> starts_{};  // first bytes of the tokens
+  ByteTrie patterns_;               // to indexes of tokens
 };
 
 // Published added tokens have up to 60 bytes; matching takes time in proportion.

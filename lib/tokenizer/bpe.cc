@@ -4,6 +4,7 @@
 #include <functional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "lib/base/utf8.h"
@@ -18,6 +19,8 @@ constexpr int32_t kRemoved = -2;
 // Up to here a scan of all pairs for each merge beats the heap: a word of a language has 3 to 12
 // symbols, and 32 of them fit in six cache lines.
 constexpr size_t kShortWord = 32;
+
+constexpr absl::string_view kEscapedSpace = "\xE2\x96\x81";  // U+2581, SentencePiece's space
 
 uint64_t PairKey(TokenId left, TokenId right) {
   return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
@@ -51,7 +54,21 @@ absl::StatusOr<std::unique_ptr<BpeModel>> BpeModel::Create(Vocabulary vocabulary
     }
     model->merges_[PairKey(merge.left, merge.right)] = {merge.rank, merge.merged};
   }
+  model->cuts_before_spaces_ = model->MayCutBeforeSpaces(merges);
   return model;
+}
+
+// The escaped space must be a symbol, lest an unknown one fuse with an unknown character before it.
+bool BpeModel::MayCutBeforeSpaces(const std::vector<BpeMerge>& merges) const {
+  if (options_.byte_level || options_.ignore_merges || !options_.end_of_word_suffix.empty() ||
+      !options_.continuing_subword_prefix.empty() ||
+      !vocabulary().Find(kEscapedSpace).has_value()) {
+    return false;
+  }
+  return std::none_of(merges.begin(), merges.end(), [this](const BpeMerge& merge) {
+    return absl::StartsWith(vocabulary().PieceOf(merge.right), kEscapedSpace) &&
+           !absl::EndsWith(vocabulary().PieceOf(merge.left), kEscapedSpace);
+  });
 }
 
 BpeModel::Merge BpeModel::FindMerge(TokenId left, TokenId right) const {
@@ -69,6 +86,22 @@ std::optional<TokenId> BpeModel::FindWord(absl::string_view word, ModelScratch* 
 
 absl::Status BpeModel::Tokenize(absl::string_view word, ModelScratch* scratch,
                                 std::vector<TokenId>* ids) const {
+  if (!cuts_before_spaces_) return TokenizeWord(word, scratch, ids);
+  size_t begin = 0;
+  size_t after_space = 0;  // where the last escaped space ended
+  for (size_t space = word.find(kEscapedSpace); space != absl::string_view::npos;
+       space = word.find(kEscapedSpace, after_space)) {
+    if (space > begin && space != after_space) {
+      LLMCORE_RETURN_IF_ERROR(TokenizeWord(word.substr(begin, space - begin), scratch, ids));
+      begin = space;
+    }
+    after_space = space + kEscapedSpace.size();
+  }
+  return TokenizeWord(word.substr(begin), scratch, ids);
+}
+
+absl::Status BpeModel::TokenizeWord(absl::string_view word, ModelScratch* scratch,
+                                    std::vector<TokenId>* ids) const {
   const std::optional<TokenId> whole = FindWord(word, scratch);
   if (!whole.has_value()) {
     MergeWord(word, scratch, ids);

@@ -54,6 +54,9 @@ class BpeModel final : public Model {
 
   BpeModel(Vocabulary vocabulary, BpeOptions options);
 
+  absl::Status TokenizeWord(absl::string_view word, ModelScratch* scratch,
+                            std::vector<TokenId>* ids) const;
+  bool MayCutBeforeSpaces(const std::vector<BpeMerge>& merges) const;
   Merge FindMerge(TokenId left, TokenId right) const;
   std::optional<TokenId> FindWord(absl::string_view word, ModelScratch* scratch) const;
   void MergeWord(absl::string_view word, ModelScratch* scratch, std::vector<TokenId>* ids) const;
@@ -64,6 +67,9 @@ class BpeModel final : public Model {
   void MergeLong(ModelScratch* scratch, std::vector<TokenId>* ids) const;
 
   const BpeOptions options_;
+  // No merge joins an escaped space (U+2581) to what stands before it, so that a text of
+  // SentencePiece's kind can be encoded word by word.
+  bool cuts_before_spaces_ = false;
   absl::flat_hash_map<uint64_t, Merge> merges_;
   // Symbol of each byte, in byte-level mode its character, else its fallback piece; -1: none.
   std::array<TokenId, 256> byte_ids_;

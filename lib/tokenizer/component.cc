@@ -94,7 +94,8 @@ absl::StatusOr<std::unique_ptr<Normalizer>> ReadNormalizer(const Component& comp
     if (!absl::Base64Unescape(encoded, &charsmap)) {
       return absl::InvalidArgumentError("\"precompiled_charsmap\" is not base64");
     }
-    return MakePrecompiledNormalizer(std::move(charsmap));
+    LLMCORE_ASSIGN_OR_RETURN(CharsMap map, CharsMap::Create(charsmap));
+    return MakePrecompiledNormalizer(std::move(map));
   }
   const bool is_plain = type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD" ||
                         type == "Lowercase" || type == "StripAccents" || type == "Nmt" ||

@@ -15,6 +15,9 @@ namespace {
 constexpr JsonLimits kTokenizerLimits = {.max_bytes = size_t{64} << 20, .max_depth = 32};
 constexpr JsonLimits kConfigLimits = {.max_bytes = size_t{16} << 20, .max_depth = 32};
 
+// The largest published tokenizer.model has 5 MB.
+constexpr uint64_t kMaxModelBytes = uint64_t{32} << 20;
+
 absl::StatusOr<AddedToken> ReadAddedToken(const JsonValue& value) {
   LLMCORE_ASSIGN_OR_RETURN(const JsonObject* const object, value.AsObject());
   AddedToken token;
@@ -88,7 +91,15 @@ const JsonObject* PointerTo(const std::optional<JsonObject>& object) {
 absl::StatusOr<std::unique_ptr<TokenizerParts>> ReadParts(const std::string& directory) {
   const std::string json_path = JoinPath(directory, "tokenizer.json");
   if (!FileExists(json_path)) {
-    return absl::NotFoundError(absl::StrCat(directory, " has no tokenizer.json"));
+    const std::string model_path = JoinPath(directory, "tokenizer.model");
+    if (!FileExists(model_path)) {
+      return absl::NotFoundError(
+          absl::StrCat(directory, " has neither a tokenizer.json nor a tokenizer.model"));
+    }
+    LLMCORE_ASSIGN_OR_RETURN(const std::string model, ReadFile(model_path, kMaxModelBytes));
+    auto parts = PartsFromSentencePiece(model);
+    if (!parts.ok()) return Annotate(parts.status(), model_path);
+    return parts;
   }
   LLMCORE_ASSIGN_OR_RETURN(const JsonObject tokenizer, ReadJsonObject(json_path, kTokenizerLimits));
   auto parts = PartsFromJson(tokenizer);

@@ -1,10 +1,11 @@
 // The "model" of tokenizer.json.
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "lib/tokenizer/bpe.h"
 #include "lib/tokenizer/component.h"
+#include "lib/tokenizer/unigram.h"
+#include "lib/tokenizer/wordpiece.h"
 
 namespace llmcore::core {
 namespace {
@@ -105,6 +106,70 @@ absl::StatusOr<std::unique_ptr<Model>> ReadBpe(const Component& component, bool 
   return std::unique_ptr<Model>(std::move(model));
 }
 
+// "vocab" is a list of [piece, score]; the ids are the positions.
+absl::StatusOr<std::unique_ptr<Model>> ReadUnigram(const Component& component) {
+  LLMCORE_RETURN_IF_ERROR(component.Allow({"unk_id", "vocab", "byte_fallback"}));
+  const JsonObject& object = *component.object;
+  LLMCORE_ASSIGN_OR_RETURN(const auto* const vocab, object.GetArray("vocab"));
+  std::vector<Vocabulary::Entry> entries;
+  std::vector<UnigramPiece> pieces;
+  entries.reserve(vocab->size());
+  pieces.reserve(vocab->size());
+  for (size_t i = 0; i < vocab->size(); ++i) {
+    const JsonValue::Array* const pair = (*vocab)[i].if_array();
+    if (pair == nullptr || pair->size() != 2 || (*pair)[0].if_string() == nullptr ||
+        !(*pair)[1].is_number()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"vocab\"[", i, "] must be a piece and a score"));
+    }
+    LLMCORE_ASSIGN_OR_RETURN(const double score, (*pair)[1].AsDouble());
+    entries.push_back({*(*pair)[0].if_string(), static_cast<int64_t>(i)});
+    pieces.push_back({score, /*is_matched=*/true});
+  }
+  UnigramOptions options;
+  LLMCORE_ASSIGN_OR_RETURN(options.byte_fallback, object.GetBoolOr("byte_fallback", false));
+  LLMCORE_ASSIGN_OR_RETURN(const int64_t unknown, object.GetIntOr("unk_id", -1));
+  if (const JsonValue* const value = object.Find("unk_id"); value != nullptr && !value->is_null()) {
+    if (unknown < 0 || static_cast<size_t>(unknown) >= vocab->size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"unk_id\" is ", unknown, ", which is not in the vocabulary"));
+    }
+    options.unknown = static_cast<TokenId>(unknown);
+  }
+  LLMCORE_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::Create(entries));
+  LLMCORE_ASSIGN_OR_RETURN(auto model,
+                           UnigramModel::Create(std::move(vocabulary), std::move(pieces), options));
+  return std::unique_ptr<Model>(std::move(model));
+}
+
+absl::StatusOr<std::unique_ptr<Model>> ReadWordPiece(const Component& component) {
+  LLMCORE_RETURN_IF_ERROR(component.Allow(
+      {"unk_token", "continuing_subword_prefix", "max_input_chars_per_word", "vocab"}));
+  const JsonObject& object = *component.object;
+  LLMCORE_ASSIGN_OR_RETURN(const JsonObject* const vocab, object.GetObject("vocab"));
+  LLMCORE_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::FromJson(*vocab));
+  LLMCORE_ASSIGN_OR_RETURN(const auto unknown, ReadUnknown(object, vocabulary));
+  if (!unknown.has_value()) return absl::InvalidArgumentError("\"unk_token\" is missing");
+  LLMCORE_ASSIGN_OR_RETURN(const absl::string_view prefix,
+                           object.GetString("continuing_subword_prefix"));
+  LLMCORE_ASSIGN_OR_RETURN(const int64_t limit, object.GetInt("max_input_chars_per_word"));
+  if (limit < 0) {
+    return absl::InvalidArgumentError("\"max_input_chars_per_word\" must not be negative");
+  }
+  return std::unique_ptr<Model>(std::make_unique<WordPieceModel>(
+      std::move(vocabulary), *unknown, prefix, static_cast<size_t>(limit)));
+}
+
+absl::StatusOr<std::unique_ptr<Model>> ReadWordLevel(const Component& component) {
+  LLMCORE_RETURN_IF_ERROR(component.Allow({"unk_token", "vocab"}));
+  LLMCORE_ASSIGN_OR_RETURN(const JsonObject* const vocab, component.object->GetObject("vocab"));
+  LLMCORE_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::FromJson(*vocab));
+  LLMCORE_ASSIGN_OR_RETURN(const absl::string_view unknown,
+                           component.object->GetString("unk_token"));
+  const std::optional<TokenId> id = vocabulary.Find(unknown);
+  return std::unique_ptr<Model>(std::make_unique<WordLevelModel>(std::move(vocabulary), id));
+}
+
 }  // namespace
 
 absl::Status ReadModel(const JsonObject& tokenizer, bool byte_level, TokenizerParts* parts) {
@@ -115,6 +180,9 @@ absl::Status ReadModel(const JsonObject& tokenizer, bool byte_level, TokenizerPa
   const Component component = {object, type, "model"};
   absl::StatusOr<std::unique_ptr<Model>> model = component.Unknown();
   if (type == "BPE") model = ReadBpe(component, byte_level);
+  if (type == "Unigram") model = ReadUnigram(component);
+  if (type == "WordPiece") model = ReadWordPiece(component);
+  if (type == "WordLevel") model = ReadWordLevel(component);
   if (!model.ok()) return component.At(model.status());
   parts->model = *std::move(model);
   return absl::OkStatus();

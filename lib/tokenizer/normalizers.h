@@ -5,9 +5,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "lib/base/status.h"
+#include "lib/tokenizer/charsmap.h"
 #include "lib/tokenizer/regex.h"
 #include "lib/tokenizer/unicode.h"
 
@@ -49,8 +51,17 @@ std::unique_ptr<Normalizer> MakeNmtNormalizer();
 std::unique_ptr<Normalizer> MakeByteLevelNormalizer();
 std::unique_ptr<Normalizer> MakeBertNormalizer(const BertNormalizerOptions& options);
 
-// SentencePiece's character map, as its model files hold it (lib/tokenizer/precompiled.cc).
-absl::StatusOr<std::unique_ptr<Normalizer>> MakePrecompiledNormalizer(std::string charsmap);
+std::unique_ptr<Normalizer> MakePrecompiledNormalizer(CharsMap map);
+
+// What a SentencePiece model does to text before segmenting it.
+struct SentencePieceNormalizerOptions {
+  CharsMap map;                          // of several entries the longest counts
+  std::vector<std::string> verbatim;     // user-defined symbols, which stay as they are
+  bool add_dummy_prefix = true;          // a space before the text
+  bool remove_extra_whitespaces = true;  // at both ends, and all but one in a row
+  bool escape_whitespaces = true;        // spaces become U+2581
+};
+std::unique_ptr<Normalizer> MakeSentencePieceNormalizer(SentencePieceNormalizerOptions options);
 
 // Replaces every occurrence of `pattern`, from left to right. An empty pattern stands between any
 // two characters and at both ends.

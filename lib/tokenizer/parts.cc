@@ -68,6 +68,7 @@ absl::Status FinishParts(TokenizerParts* parts) {
   int32_t size = parts->model->vocabulary().id_limit();
   for (AddedToken& token : parts->added_tokens) {
     size = std::max(size, token.id + 1);
+    if (!token.pattern.empty()) continue;  // the loader knows better
     token.pattern = token.content;
     if (!token.normalized) continue;
     NormalizedText text;

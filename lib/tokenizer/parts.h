@@ -59,6 +59,9 @@ absl::Status FinishParts(TokenizerParts* parts);
 // lib/tokenizer/loader.cc: tokenizer.json.
 absl::StatusOr<std::unique_ptr<TokenizerParts>> PartsFromJson(const JsonObject& tokenizer);
 
+// lib/tokenizer/sentencepiece.cc: tokenizer.model.
+absl::StatusOr<std::unique_ptr<TokenizerParts>> PartsFromSentencePiece(absl::string_view model);
+
 // lib/tokenizer/tokenizer_config.cc: what tokenizer_config.json and special_tokens_map.json (may be
 // null) change.
 absl::Status ApplyTokenizerConfig(const JsonObject* config, const JsonObject* special_tokens_map,

@@ -53,10 +53,11 @@ absl::Status ReadAddedTokensDecoder(const JsonObject& config, TokenizerParts* pa
 
 // A token with a role is special whether or not the file lists it as an added token.
 absl::Status ReadRole(const JsonObject& object, absl::string_view name, SpecialRole role,
-                      TokenizerParts* parts) {
+                      bool overrides, TokenizerParts* parts) {
   std::optional<TokenId>& slot = parts->special[static_cast<size_t>(role)];
   const JsonValue* const value = object.Find(name);
-  if (slot.has_value() || value == nullptr || value->is_null()) return absl::OkStatus();
+  if ((slot.has_value() && !overrides) || value == nullptr || value->is_null())
+    return absl::OkStatus();
   const auto content = ContentOf(*value);
   if (!content.ok()) return Annotate(content.status(), absl::StrCat("\"", name, "\""));
   const std::optional<TokenId> id = parts->FindToken(*content);
@@ -75,11 +76,11 @@ absl::Status ReadRole(const JsonObject& object, absl::string_view name, SpecialR
   return AddToken(std::move(token), parts);
 }
 
-absl::Status ReadRoles(const JsonObject& object, TokenizerParts* parts) {
-  LLMCORE_RETURN_IF_ERROR(ReadRole(object, "bos_token", SpecialRole::kBos, parts));
-  LLMCORE_RETURN_IF_ERROR(ReadRole(object, "eos_token", SpecialRole::kEos, parts));
-  LLMCORE_RETURN_IF_ERROR(ReadRole(object, "unk_token", SpecialRole::kUnk, parts));
-  return ReadRole(object, "pad_token", SpecialRole::kPad, parts);
+absl::Status ReadRoles(const JsonObject& object, bool overrides, TokenizerParts* parts) {
+  LLMCORE_RETURN_IF_ERROR(ReadRole(object, "bos_token", SpecialRole::kBos, overrides, parts));
+  LLMCORE_RETURN_IF_ERROR(ReadRole(object, "eos_token", SpecialRole::kEos, overrides, parts));
+  LLMCORE_RETURN_IF_ERROR(ReadRole(object, "unk_token", SpecialRole::kUnk, overrides, parts));
+  return ReadRole(object, "pad_token", SpecialRole::kPad, overrides, parts);
 }
 
 // The fast tokenizers of these classes replace the post-processor by one made from add_bos_token
@@ -119,11 +120,11 @@ absl::Status ApplyTokenizerConfig(const JsonObject* config, const JsonObject* sp
                                   TokenizerParts* parts) {
   if (config != nullptr) {
     absl::Status status = ReadAddedTokensDecoder(*config, parts);
-    if (status.ok()) status = ReadRoles(*config, parts);
+    if (status.ok()) status = ReadRoles(*config, /*overrides=*/true, parts);
     if (!status.ok()) return Annotate(status, "tokenizer_config.json");
   }
   if (special_tokens_map != nullptr) {
-    const absl::Status status = ReadRoles(*special_tokens_map, parts);
+    const absl::Status status = ReadRoles(*special_tokens_map, /*overrides=*/false, parts);
     if (!status.ok()) return Annotate(status, "special_tokens_map.json");
   }
   if (config == nullptr) return absl::OkStatus();

@@ -53,6 +53,22 @@ void AppendDecomposition(char32_t c, bool compatibility, std::vector<utf8proc_in
   }
 }
 
+// Canonical composition in place. utf8proc takes U+11A7, one before the first trailing jamo, for a
+// trailing jamo and drops it; it composes with nothing, so the text is composed around it.
+void Compose(std::vector<utf8proc_int32_t>* characters) {
+  constexpr utf8proc_int32_t kBeforeTrailingJamo = 0x11A7;
+  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE);
+  auto out = characters->begin();
+  for (auto begin = characters->begin(); begin != characters->end();) {
+    const auto end = std::find(begin, characters->end(), kBeforeTrailingJamo);
+    const utf8proc_ssize_t count = utf8proc_normalize_utf32(&*begin, end - begin, options);
+    out = std::copy(begin, begin + count, out);
+    begin = end;
+    if (begin != characters->end()) *out++ = *begin++;
+  }
+  characters->erase(out, characters->end());
+}
+
 // Whether every byte is below `lead`, so that no character from the one it introduces on occurs.
 bool AllBelow(absl::string_view text, uint8_t lead) {
   return std::all_of(text.begin(), text.end(),
@@ -131,17 +147,10 @@ std::string NormalizeUnicode(absl::string_view text, NormalizationForm form) {
     AppendDecomposition(character.code_point, compatibility, &characters);
   }
   SortCombiningMarks(&characters);
-  utf8proc_ssize_t count = static_cast<utf8proc_ssize_t>(characters.size());
-  if (composes) {
-    count = utf8proc_normalize_utf32(
-        characters.data(), count,
-        static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
-  }
+  if (composes) Compose(&characters);
   std::string out;
   out.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < count; ++i) {
-    AppendUtf8(static_cast<char32_t>(characters[static_cast<size_t>(i)]), &out);
-  }
+  for (const utf8proc_int32_t c : characters) AppendUtf8(static_cast<char32_t>(c), &out);
   return out;
 }
 
