@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <limits>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -239,6 +240,63 @@ absl::Status AtomicFileWriter::Commit() {
     return ErrnoError(errno, absl::StrCat("cannot rename ", temporary_path_, " to ", path_));
   }
   close(std::exchange(descriptor_, -1));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<AtomicDirectoryWriter> AtomicDirectoryWriter::Create(absl::string_view destination) {
+  while (destination.size() > 1 && absl::ConsumeSuffix(&destination, "/")) {
+  }
+  AtomicDirectoryWriter writer;
+  writer.destination_ = std::string(destination);
+  struct stat info;
+  if (stat(writer.destination_.c_str(), &info) == 0) {
+    bool is_free = S_ISDIR(info.st_mode);
+    if (is_free) {
+      LLMCORE_ASSIGN_OR_RETURN(const auto names, ListDirectory(writer.destination_));
+      is_free = names.empty();
+    }
+    if (!is_free) {
+      return absl::AlreadyExistsError(
+          absl::StrCat(destination, " exists and is not an empty directory"));
+    }
+  }
+  const size_t slash = writer.destination_.rfind('/');
+  if (slash != std::string::npos && slash > 0) {
+    LLMCORE_RETURN_IF_ERROR(CreateDirectory(writer.destination_.substr(0, slash)));
+  }
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    std::string temporary = absl::StrCat(destination, ".tmp-", getpid(), "-", attempt);
+    if (mkdir(temporary.c_str(), 0777) == 0) {
+      writer.temporary_path_ = std::move(temporary);
+      return writer;
+    }
+    if (errno != EEXIST) break;
+  }
+  return ErrnoError(errno, absl::StrCat("cannot create a directory beside ", destination));
+}
+
+AtomicDirectoryWriter::AtomicDirectoryWriter(AtomicDirectoryWriter&& other) noexcept
+    : destination_(std::move(other.destination_)),
+      temporary_path_(std::exchange(other.temporary_path_, std::string())) {}
+
+AtomicDirectoryWriter::~AtomicDirectoryWriter() {
+  if (temporary_path_.empty()) return;
+  try {
+    const auto names = ListDirectory(temporary_path_);
+    if (names.ok()) {
+      for (const std::string& name : *names) unlink(JoinPath(temporary_path_, name).c_str());
+    }
+  } catch (const std::bad_alloc&) {
+    // The directory stays behind; there is nobody to tell.
+  }
+  rmdir(temporary_path_.c_str());
+}
+
+absl::Status AtomicDirectoryWriter::Commit() {
+  if (rename(temporary_path_.c_str(), destination_.c_str()) != 0) {
+    return ErrnoError(errno, absl::StrCat("cannot rename ", temporary_path_, " to ", destination_));
+  }
+  temporary_path_.clear();
   return absl::OkStatus();
 }
 

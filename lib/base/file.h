@@ -76,6 +76,27 @@ class AtomicFileWriter {
   std::string temporary_path_;
 };
 
+// The same for a directory of plain files: they are written to path(), `destination +
+// ".tmp-<pid>-<n>"`, which Commit renames. Without Commit it is removed with its files.
+class AtomicDirectoryWriter {
+ public:
+  // ALREADY_EXISTS when there is a file or a directory that is not empty. Makes the parents.
+  static absl::StatusOr<AtomicDirectoryWriter> Create(absl::string_view destination);
+
+  AtomicDirectoryWriter(AtomicDirectoryWriter&& other) noexcept;
+  AtomicDirectoryWriter& operator=(AtomicDirectoryWriter&&) = delete;
+  ~AtomicDirectoryWriter();
+
+  const std::string& path() const { return temporary_path_; }
+  absl::Status Commit();
+
+ private:
+  AtomicDirectoryWriter() = default;
+
+  std::string destination_;
+  std::string temporary_path_;  // empty when there is nothing to remove
+};
+
 // "dir/name"; `dir` may end in a slash.
 std::string JoinPath(absl::string_view directory, absl::string_view name);
 

@@ -76,5 +76,29 @@ TEST(FileTest, LimitsNameBothSizes) {
   std::filesystem::remove(path);
 }
 
+TEST(FileTest, DirectoriesAppearWholeOrNotAtAll) {
+  const std::string path = TestPath("directory");
+  std::filesystem::remove_all(path);
+  const std::string inner = path + "/a/b";
+  {
+    auto dropped = AtomicDirectoryWriter::Create(inner + "/");
+    ASSERT_TRUE(dropped.ok()) << dropped.status();
+    ASSERT_TRUE(AtomicFileWriter::Create(JoinPath(dropped->path(), "x"))->Commit().ok());
+  }
+  EXPECT_TRUE(ListDirectory(path + "/a")->empty());
+  std::filesystem::create_directory(inner);  // an empty one may be there
+  auto kept = AtomicDirectoryWriter::Create(inner);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  ASSERT_TRUE(AtomicFileWriter::Create(JoinPath(kept->path(), "x"))->Commit().ok());
+  ASSERT_TRUE(kept->Commit().ok());
+  EXPECT_EQ(ListDirectory(inner).value(), std::vector<std::string>{"x"});
+  EXPECT_EQ(ListDirectory(path + "/a")->size(), 1u);
+  for (const std::string& taken : {inner, inner + "/x"}) {
+    EXPECT_EQ(AtomicDirectoryWriter::Create(taken).status().code(),
+              absl::StatusCode::kAlreadyExists);
+  }
+  std::filesystem::remove_all(path);
+}
+
 }  // namespace
 }  // namespace llmcore::core
