@@ -131,8 +131,8 @@ INSTANTIATE_TEST_SUITE_P(
         GoldenIds{"stories260K-golden.json", "stories260K-bf16", WeightFormat::kBf16, "bf16"},
         GoldenIds{"babyllama105-golden.json", "babyllama105-f32", WeightFormat::kF32, "f32"},
         GoldenIds{"babyllama105-golden.json", "babyllama105-f32", WeightFormat::kBf16, "bf16"}),
-    [](const testing::TestParamInfo<GoldenIds>& info) {
-      std::string name = std::string(info.param.directory) + "_" + info.param.variant;
+    [](const testing::TestParamInfo<GoldenIds>& test) {
+      std::string name = std::string(test.param.directory) + "_" + test.param.variant;
       std::replace(name.begin(), name.end(), '-', '_');
       return name;
     });
