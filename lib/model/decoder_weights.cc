@@ -168,8 +168,16 @@ class Checker : public Visitor {
   absl::flat_hash_set<std::string> known_;
 };
 
+// What `value` is in a model that was converted to `format` as a whole: with 16-bit weights norms
+// and biases are rounded too, as transformers does with a dtype. Quantized models keep them.
+float RoundVectorValue(float value, WeightFormat format) {
+  if (format == WeightFormat::kBf16) return Bf16ToF32(F32ToBf16(value));
+  if (format == WeightFormat::kF16) return F16ToF32(F32ToF16(value));
+  return value;
+}
+
 // Values of a stored vector in f32.
-absl::Status ReadVector(const SourceMatrix& source, float* out) {
+absl::Status ReadVector(const SourceMatrix& source, WeightFormat format, float* out) {
   const auto count = static_cast<size_t>(source.columns);
   for (size_t i = 0; i < count; ++i) {
     if (source.dtype == DType::kF32) {
@@ -179,6 +187,7 @@ absl::Status ReadVector(const SourceMatrix& source, float* out) {
       std::memcpy(&bits, source.data + i * sizeof(bits), sizeof(bits));
       out[i] = source.dtype == DType::kBf16 ? Bf16ToF32(bits) : F16ToF32(bits);
     }
+    out[i] = RoundVectorValue(out[i], format);
     if (!(out[i] - out[i] == 0)) {
       return absl::InvalidArgumentError(absl::StrCat("element ", i, " is not a finite number"));
     }
@@ -239,7 +248,7 @@ class Loader : public Visitor {
     size_t offset = 0;
     for (const Part& part : parts) {
       LLMCORE_ASSIGN_OR_RETURN(const SourceMatrix source, source_.Find(part.name, 1, part.rows));
-      const absl::Status status = ReadVector(source, values.data() + offset);
+      const absl::Status status = ReadVector(source, format_, values.data() + offset);
       if (!status.ok()) return Annotate(status, absl::StrCat("tensor \"", part.name, "\""));
       offset += static_cast<size_t>(part.rows);
       done_ += SourceBytes(source);

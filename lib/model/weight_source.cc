@@ -108,9 +108,9 @@ class CheckpointSource : public WeightSource {
     const TensorShape matrix = {rows, columns};
     const TensorShape vector = {columns};
     if (tensor.shape == matrix || (rows == 1 && tensor.shape == vector)) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat(tensor.Where(), ": the configuration asks for the shape ",
-                     ShapeText(rows == 1 ? vector : matrix)));
+    return absl::InvalidArgumentError(absl::StrCat(tensor.Where(),
+                                                   ": the configuration asks for the shape ",
+                                                   ShapeText(rows == 1 ? vector : matrix)));
   }
 
   const Checkpoint& checkpoint_;

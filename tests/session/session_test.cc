@@ -379,7 +379,11 @@ TEST(SessionTest, CancelStopsTheCallAndNothingElse) {
   ASSERT_TRUE(session->StartGeneration(params).ok());
   ASSERT_TRUE(session->NextEvent().ok());
   session->Cancel();
-  EXPECT_EQ(session->NextEvent().status().code(), absl::StatusCode::kOk);  // logits are at hand
+  const size_t length = session->tokens().size();
+  EXPECT_EQ(session->NextEvent().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_FALSE(session->generating());
+  EXPECT_EQ(session->tokens().size(), length);
+  EXPECT_EQ(Generate(session.get(), params).tokens.size(), 100u);
 }
 
 TEST(SessionTest, SessionsInThreadsGiveTheBitsTheyGiveAlone) {
