@@ -27,9 +27,11 @@ struct LinearF32Args {
 struct LinearInt8Args {
   const unsigned char* panel;
   int64_t blocks;
-  const unsigned char* activations;  // tile 0
+  const unsigned char* activations;  // block 0 of the first row, which begins a tile
+  int64_t block_stride;              // bytes from a block of activations to the next
   int64_t rows;
-  float* out;  // [rows][64]
+  float* out;              // [rows][64]
+  unsigned char* scratch;  // 128 * 64 bytes, 64-byte aligned
 };
 
 // out[r][o] = sums[r][o] (+ bias[o]) (+ residual[r][o]) for o < outputs.
@@ -65,6 +67,7 @@ struct QuantizeTileArgs {
   int64_t rows;
   int64_t columns;
   unsigned char* out;
+  int64_t block_stride;  // bytes
 };
 
 struct NormArgs {
@@ -112,6 +115,17 @@ struct AttentionArgs {
   float* scratch;  // AttentionScratchFloats(rows * group, head_dim), 64-byte aligned
 };
 
+enum class PackSource { kF32, kBf16, kF16 };
+
+// n (1 to 128) columns of one row of a weight, quantized into row `lane` of a block of a panel.
+struct PackBlockArgs {
+  const void* data;  // any alignment
+  PackSource source;
+  int64_t n;
+  int64_t lane;
+  unsigned char* block;
+};
+
 // Indexed by weight format in this order.
 enum class PanelFormat : int { kF32, kBf16, kF16, kInt8, kInt4 };
 constexpr int kPanelFormats = 5;
@@ -123,6 +137,8 @@ struct KernelTable {
   void (*linear_int4)(const LinearInt8Args&);  // int4 weights
   void (*store)(const StoreArgs&);
   void (*store_gated)(const StoreGatedArgs&);
+  bool (*pack_int8)(const PackBlockArgs&);  // false, and nothing written: NaN or infinity
+  bool (*pack_int4)(const PackBlockArgs&);
   void (*quantize_tile)(const QuantizeTileArgs&);
   void (*norm)(const NormArgs&);
   void (*rope)(const RopeArgs&);

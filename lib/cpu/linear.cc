@@ -1,6 +1,6 @@
-// Linear and LinearGated: pieces of 96 rows x one panel (or a gate and an up panel), handed to
-// whichever thread is free. Piece u of a call is panel u % panels of row chunk u / panels: a chunk
-// of rows stays in cache while the panels stream past it.
+// Linear and LinearGated: pieces of up to 72 rows x one panel (or a gate and an up panel), handed
+// to whichever thread is free. Piece u of a call is panel u % panels of row chunk u / panels: a
+// chunk of rows stays in cache while the panels stream past it.
 #include <algorithm>
 #include <cstdint>
 
@@ -36,7 +36,7 @@ struct Product {
            (format == PanelFormat::kInt8 || format == PanelFormat::kInt4);
   }
 
-  // sums[r][o] for `rows` rows from `row` on (a multiple of kRowChunk) and the outputs of a panel.
+  // sums[r][o] for `rows` rows from `row` on (the first of a tile) and the outputs of a panel.
   void Compute(int64_t panel, int64_t row, int64_t rows, float* sums, float* scratch) const {
     const unsigned char* weights = panels + panel * panel_bytes;
     if (!int8) {
@@ -52,9 +52,11 @@ struct Product {
     const int64_t blocks = StoredColumns(format, in.columns) / kBlock;
     const LinearInt8Args args = {.panel = weights,
                                  .blocks = blocks,
-                                 .activations = quantized + row * blocks * kActivationBlockBytes,
+                                 .activations = quantized + row * kActivationBlockBytes,
+                                 .block_stride = in.rows * kActivationBlockBytes,
                                  .rows = rows,
-                                 .out = sums};
+                                 .out = sums,
+                                 .scratch = reinterpret_cast<unsigned char*>(scratch)};
     if (format == PanelFormat::kInt8) {
       kernels.linear_int8(args);
     } else {
@@ -83,6 +85,13 @@ Activation KernelActivation(core::GateActivation activation) {
   return Activation::kSilu;
 }
 
+// How the rows of a call are cut: as few chunks as kRowChunk allows, of equal size, in whole tiles.
+int64_t RowsPerChunk(int64_t rows) {
+  const int64_t chunks = (rows + kRowChunk - 1) / kRowChunk;
+  const int64_t tiles = (rows + kTokenTile - 1) / kTokenTile;
+  return (tiles + chunks - 1) / chunks * kTokenTile;
+}
+
 // Pieces taken at once: about eight turns a thread, so that a slow core can be helped out, and few
 // enough that the counter is no bottleneck; at most 64M multiplications (a few milliseconds of the
 // slowest kernel), since the cancel token is looked at between turns.
@@ -98,7 +107,6 @@ int64_t PiecesPerTurn(int64_t pieces, int threads, int64_t rows, int64_t columns
 absl::Status CpuBackend::QuantizeActivations(const StepContext& context, const Matrix& in,
                                              unsigned char* out) {
   const int64_t tiles = (in.rows + kTokenTile - 1) / kTokenTile;
-  const int64_t blocks = (in.columns + kBlock - 1) / kBlock;
   return pool_->ParallelFor(tiles, 1, context.cancel, [&](int64_t begin, int64_t end, int) {
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t row = tile * kTokenTile;
@@ -106,7 +114,8 @@ absl::Status CpuBackend::QuantizeActivations(const StepContext& context, const M
                               .in_stride = in.columns,
                               .rows = std::min(kTokenTile, in.rows - row),
                               .columns = in.columns,
-                              .out = out + row * blocks * kActivationBlockBytes});
+                              .out = out + row * kActivationBlockBytes,
+                              .block_stride = in.rows * kActivationBlockBytes});
     }
   });
 }
@@ -125,7 +134,8 @@ absl::Status CpuBackend::Linear(const StepContext& context, const LinearParams& 
   }
   const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared());
   const int64_t panels = PanelCount(outputs);
-  const int64_t pieces = panels * ((rows + kRowChunk - 1) / kRowChunk);
+  const int64_t chunk = RowsPerChunk(rows);
+  const int64_t pieces = panels * ((rows + chunk - 1) / chunk);
   return pool_->ParallelFor(
       pieces, PiecesPerTurn(pieces, pool_->threads(), rows, p.in.columns), context.cancel,
       [&](int64_t begin, int64_t end, int thread) {
@@ -133,8 +143,8 @@ absl::Status CpuBackend::Linear(const StepContext& context, const LinearParams& 
         float* scratch = sums + 2 * kRowChunk * kPanelRows;
         for (int64_t piece = begin; piece < end; ++piece) {
           const int64_t panel = piece % panels;
-          const int64_t row = piece / panels * kRowChunk;
-          const int64_t count = std::min(kRowChunk, rows - row);
+          const int64_t row = piece / panels * chunk;
+          const int64_t count = std::min(chunk, rows - row);
           product.Compute(panel, row, count, sums, scratch);
           const int64_t first = panel * kPanelRows;
           const int64_t offset = row * outputs + first;
@@ -163,7 +173,8 @@ absl::Status CpuBackend::LinearGated(const StepContext& context, const LinearGat
   }
   const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared());
   const int64_t pairs = PanelCount(outputs);
-  const int64_t pieces = pairs * ((rows + kRowChunk - 1) / kRowChunk);
+  const int64_t chunk = RowsPerChunk(rows);
+  const int64_t pieces = pairs * ((rows + chunk - 1) / chunk);
   return pool_->ParallelFor(
       pieces, PiecesPerTurn(pieces, pool_->threads(), rows, p.in.columns), context.cancel,
       [&](int64_t begin, int64_t end, int thread) {
@@ -172,8 +183,8 @@ absl::Status CpuBackend::LinearGated(const StepContext& context, const LinearGat
         float* scratch = up + kRowChunk * kPanelRows;
         for (int64_t piece = begin; piece < end; ++piece) {
           const int64_t pair = piece % pairs;
-          const int64_t row = piece / pairs * kRowChunk;
-          const int64_t count = std::min(kRowChunk, rows - row);
+          const int64_t row = piece / pairs * chunk;
+          const int64_t count = std::min(chunk, rows - row);
           product.Compute(2 * pair, row, count, gate, scratch);
           product.Compute(2 * pair + 1, row, count, up, scratch);
           const int64_t first = pair * kPanelRows;

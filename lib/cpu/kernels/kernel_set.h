@@ -4,6 +4,7 @@
 #include "lib/cpu/kernels/attention.h"
 #include "lib/cpu/kernels/linear_f32.h"
 #include "lib/cpu/kernels/linear_int8.h"
+#include "lib/cpu/kernels/pack.h"
 #include "lib/cpu/kernels/rows.h"
 
 namespace llmcore::cpu::LLMCORE_KERNEL_SET {
@@ -12,10 +13,12 @@ constexpr KernelTable kTable = {
     .name = LLMCORE_KERNEL_SET_NAME,
     .linear_f32 = {LinearF32<F32Panel>, LinearF32<Bf16Panel>, LinearF32<F16Panel>,
                    LinearF32<Int8Panel>, LinearF32<Int4Panel>},
-    .linear_int8 = LinearInt8<Int8Octets>,
-    .linear_int4 = LinearInt8<Int4Octets>,
+    .linear_int8 = LinearInt8<false>,
+    .linear_int4 = LinearInt8<true>,
     .store = StoreRows,
     .store_gated = StoreGated,
+    .pack_int8 = PackInt8,
+    .pack_int4 = PackInt4,
     .quantize_tile = QuantizeTile,
     .norm = Norm,
     .rope = Rope,

@@ -64,41 +64,56 @@ LLMCORE_INLINE I32 Dot4(I32 sum, U32 u, U32 s) {
 #endif
 }
 
-struct Int4Octets {
+// How the codes of a block are stored: the octets of layout.h, or nibbles already spread to bytes.
+struct Int4Codes {
   static constexpr int kZeroPoint = 8;
   static constexpr bool kSmall = true;
-  static constexpr int64_t kBytes = kInt4BlockBytes;
-  static LLMCORE_INLINE void Load(const unsigned char* codes, int octet, int vector, U32* lo,
-                                  U32* hi) {
+  static LLMCORE_INLINE void LoadOctet(const unsigned char* codes, int octet, int vector, U32* lo,
+                                       U32* hi) {
     const U32 raw = LoadAs<U32>(codes + octet * (4 * kPanelRows) + vector * (4 * kLanes));
     *lo = raw & 0x0F0F0F0Fu;
     *hi = (raw >> 4) & 0x0F0F0F0Fu;
   }
 };
 
-struct Int8Octets {
-  static constexpr int kZeroPoint = 128;
-  static constexpr bool kSmall = false;
-  static constexpr int64_t kBytes = kInt8BlockBytes;
-  static LLMCORE_INLINE void Load(const unsigned char* codes, int octet, int vector, U32* lo,
-                                  U32* hi) {
+template <int ZeroPoint>
+struct ByteCodes {
+  static constexpr int kZeroPoint = ZeroPoint;
+  static constexpr bool kSmall = ZeroPoint == 8;
+  static LLMCORE_INLINE void LoadOctet(const unsigned char* codes, int octet, int vector, U32* lo,
+                                       U32* hi) {
     const unsigned char* quad = codes + octet * (8 * kPanelRows) + vector * (4 * kLanes);
     *lo = LoadAs<U32>(quad);
     *hi = LoadAs<U32>(quad + 4 * kPanelRows);
   }
 };
 
-// Tokens [T0, T0 + N) of a tile of T, and V vectors from `vector` on, over one block.
-template <typename Octets, int T, int T0, int N, int V>
-LLMCORE_INLINE void DotTile(const unsigned char* block, const unsigned char* activations,
-                            int vector, float* out) {
-  const unsigned char* codes = block + kScaleBytes;
-  const auto* scales = reinterpret_cast<const float*>(activations + kBlock * T);
-  const auto* code_sums = reinterpret_cast<const int32_t*>(scales + T);
+// A block of int4 codes as bytes: 8 KB, which then stay in first-level cache for all tiles.
+LLMCORE_INLINE void SpreadNibbles(const unsigned char* codes, unsigned char* bytes) {
+  for (int octet = 0; octet < 16; ++octet) {
+    LLMCORE_UNROLL
+    for (int v = 0; v < kPanelVectors; ++v) {
+      U32 lo;
+      U32 hi;
+      Int4Codes::LoadOctet(codes, octet, v, &lo, &hi);
+      unsigned char* out = bytes + octet * (8 * kPanelRows) + v * (4 * kLanes);
+      __builtin_memcpy(out, &lo, sizeof lo);
+      __builtin_memcpy(out + 4 * kPanelRows, &hi, sizeof hi);
+    }
+  }
+}
+
+// Tokens [T0, T0 + N) of a tile of T, and V vectors from `vector` on, over one block whose scales
+// are at `scales` and whose codes are at `codes`.
+template <typename Codes, int T, int T0, int N, int V>
+LLMCORE_INLINE void DotTile(const unsigned char* scales, const unsigned char* codes,
+                            const unsigned char* activations, int vector, float* out) {
+  const auto* token_scales = reinterpret_cast<const float*>(activations + kBlock * T) + T0;
+  const auto* token_sums = reinterpret_cast<const int32_t*>(token_scales + T);
   I32 dot[N][V];
   LLMCORE_UNROLL
   for (int t = 0; t < N; ++t) {
-    const I32 start = SetI32(-Octets::kZeroPoint * code_sums[T0 + t]);
+    const I32 start = SetI32(-Codes::kZeroPoint * token_sums[t]);
     LLMCORE_UNROLL
     for (int v = 0; v < V; ++v) dot[t][v] = start;
   }
@@ -106,28 +121,28 @@ LLMCORE_INLINE void DotTile(const unsigned char* block, const unsigned char* act
     U32 lo[V];
     U32 hi[V];
     LLMCORE_UNROLL
-    for (int v = 0; v < V; ++v) Octets::Load(codes, octet, vector + v, &lo[v], &hi[v]);
+    for (int v = 0; v < V; ++v) Codes::LoadOctet(codes, octet, vector + v, &lo[v], &hi[v]);
     const auto* quads = reinterpret_cast<const uint32_t*>(activations) + 2 * octet * T + T0;
     LLMCORE_UNROLL
     for (int t = 0; t < N; ++t) {
       const U32 s = SetU32(quads[t]);
       LLMCORE_UNROLL
-      for (int v = 0; v < V; ++v) dot[t][v] = Dot4<Octets::kSmall>(dot[t][v], lo[v], s);
+      for (int v = 0; v < V; ++v) dot[t][v] = Dot4<Codes::kSmall>(dot[t][v], lo[v], s);
     }
     LLMCORE_UNROLL
     for (int t = 0; t < N; ++t) {
       const U32 s = SetU32(quads[T + t]);
       LLMCORE_UNROLL
-      for (int v = 0; v < V; ++v) dot[t][v] = Dot4<Octets::kSmall>(dot[t][v], hi[v], s);
+      for (int v = 0; v < V; ++v) dot[t][v] = Dot4<Codes::kSmall>(dot[t][v], hi[v], s);
     }
   }
   LLMCORE_UNROLL
   for (int v = 0; v < V; ++v) {
-    const F32 weight_scale = WeightScale(block, vector + v);
+    const F32 weight_scale = WeightScale(scales, vector + v);
     LLMCORE_UNROLL
     for (int t = 0; t < N; ++t) {
       float* sum = out + (T0 + t) * kPanelRows + v * kLanes;
-      Store(sum, Fma(ToF32(dot[t][v]), weight_scale * Set(scales[T0 + t]), Load(sum)));
+      Store(sum, Fma(ToF32(dot[t][v]), weight_scale * Set(token_scales[t]), Load(sum)));
     }
   }
 }
@@ -135,37 +150,73 @@ LLMCORE_INLINE void DotTile(const unsigned char* block, const unsigned char* act
 // What one pass holds in registers: 6 tokens x 4 vectors of 32, or 3 x 2 of 16.
 constexpr int kPassTokens = kLanes == 16 ? 6 : 3;
 
-template <typename Octets, int T, int T0>
-LLMCORE_INLINE void DotPasses(const unsigned char* block, const unsigned char* activations,
-                              float* out) {
+// All 64 rows of one block times a tile of T tokens.
+template <typename Codes, int T, int T0 = 0>
+LLMCORE_INLINE void DotBlock(const unsigned char* scales, const unsigned char* codes,
+                             const unsigned char* activations, float* out) {
   constexpr int kTokens = T - T0 < kPassTokens ? T - T0 : kPassTokens;
   constexpr int kVectors = kLanes == 16 || kTokens == 1 ? 4 : 2;
   for (int v = 0; v < kPanelVectors; v += kVectors) {
-    DotTile<Octets, T, T0, kTokens, kVectors>(block, activations, v, out + v * kLanes);
+    DotTile<Codes, T, T0, kTokens, kVectors>(scales, codes, activations, v, out + v * kLanes);
   }
-  if constexpr (T0 + kTokens < T) DotPasses<Octets, T, T0 + kTokens>(block, activations, out);
+  if constexpr (T0 + kTokens < T) DotBlock<Codes, T, T0 + kTokens>(scales, codes, activations, out);
 }
 
-// One tile of T tokens over the whole panel. The sums stay in first-level cache.
-template <typename Octets, int T>
-void DotTokens(const LinearInt8Args& a, const unsigned char* activations, float* out) {
+// A tile of T tokens over the whole panel.
+template <typename Codes, int T>
+void DotPanel(const LinearInt8Args& a, int64_t block_bytes) {
   const unsigned char* block = a.panel;
+  const unsigned char* activations = a.activations;
   for (int64_t b = 0; b < a.blocks; ++b) {
-    DotPasses<Octets, T, 0>(block, activations, out);
-    block += Octets::kBytes;
-    activations += T * kActivationBlockBytes;
+    DotBlock<Codes, T>(block, block + kScaleBytes, activations, a.out);
+    block += block_bytes;
+    activations += a.block_stride;
   }
 }
 
-template <typename Octets>
-void LinearInt8(const LinearInt8Args& a) {
-  for (int64_t i = 0; i < a.rows * kPanelRows; i += kLanes) Store(a.out + i, F32{});
-  const unsigned char* activations = a.activations;
+template <typename Codes, int T>
+void DotBlockTile(const unsigned char* scales, const unsigned char* codes,
+                  const unsigned char* activations, float* out) {
+  DotBlock<Codes, T>(scales, codes, activations, out);
+}
+
+// All tiles over one block.
+template <typename Codes>
+LLMCORE_INLINE void DotRows(const LinearInt8Args& a, const unsigned char* scales,
+                            const unsigned char* codes, const unsigned char* activations) {
+  float* out = a.out;
   for (int64_t row = 0; row < a.rows; row += kTokenTile) {
-    float* out = a.out + row * kPanelRows;
-    WithCount(a.rows - row,
-              [&](auto tokens) { DotTokens<Octets, tokens.value>(a, activations, out); });
-    activations += kTokenTile * a.blocks * kActivationBlockBytes;
+    WithCount(a.rows - row, [&](auto tokens) {
+      DotBlockTile<Codes, tokens.value>(scales, codes, activations, out);
+    });
+    activations += kTokenTile * kActivationBlockBytes;
+    out += kTokenTile * kPanelRows;
+  }
+}
+
+// From here on spreading the nibbles once is cheaper than in every tile.
+constexpr int64_t kSpreadRows = 3 * kTokenTile;
+
+template <bool kInt4>
+void LinearInt8(const LinearInt8Args& a) {
+  using Packed = Conditional<kInt4, Int4Codes, ByteCodes<128>>;
+  constexpr int64_t kBytes = kInt4 ? kInt4BlockBytes : kInt8BlockBytes;
+  for (int64_t i = 0; i < a.rows * kPanelRows; i += kLanes) Store(a.out + i, F32{});
+  if (a.rows <= kTokenTile) {
+    WithCount(a.rows, [&](auto tokens) { DotPanel<Packed, tokens.value>(a, kBytes); });
+    return;
+  }
+  const unsigned char* block = a.panel;
+  const unsigned char* activations = a.activations;
+  for (int64_t b = 0; b < a.blocks; ++b) {
+    if (kInt4 && a.rows >= kSpreadRows) {
+      SpreadNibbles(block + kScaleBytes, a.scratch);
+      DotRows<ByteCodes<8>>(a, block, a.scratch, activations);
+    } else {
+      DotRows<Packed>(a, block, block + kScaleBytes, activations);
+    }
+    block += kBytes;
+    activations += a.block_stride;
   }
 }
 
@@ -229,7 +280,7 @@ void QuantizeTile(const QuantizeTileArgs& a) {
         __builtin_memcpy(out + (quad * tokens + t) * 4, codes + quad * 4, 4);
       }
     }
-    out += tokens * kActivationBlockBytes;
+    out += a.block_stride;
   }
 }
 

@@ -233,6 +233,18 @@ LLMCORE_INLINE F32 Exp(F32 v) {
   return Select(v < Set(-87.3f), F32{}, result);
 }
 
+// std::conditional_t
+template <bool kFirst, typename First, typename Second>
+struct ConditionalType {
+  using Type = First;
+};
+template <typename First, typename Second>
+struct ConditionalType<false, First, Second> {
+  using Type = Second;
+};
+template <bool kFirst, typename First, typename Second>
+using Conditional = typename ConditionalType<kFirst, First, Second>::Type;
+
 template <int N>
 struct Count {
   static constexpr int value = N;
