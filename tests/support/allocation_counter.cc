@@ -6,11 +6,15 @@
 
 namespace {
 
+constexpr std::size_t kAlignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+
 std::atomic<uint64_t> allocation_count{0};
 
 void* CountedAllocate(std::size_t size, std::size_t alignment) noexcept {
   allocation_count.fetch_add(1, std::memory_order_relaxed);
-  return std::aligned_alloc(alignment, (size / alignment + 1) * alignment);
+  if (alignment <= kAlignment) return std::malloc(size == 0 ? 1 : size);
+  void* memory = nullptr;
+  return posix_memalign(&memory, alignment, size) == 0 ? memory : nullptr;
 }
 
 void* CountedAllocateOrThrow(std::size_t size, std::size_t alignment) {
@@ -18,8 +22,6 @@ void* CountedAllocateOrThrow(std::size_t size, std::size_t alignment) {
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
-
-constexpr std::size_t kAlignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 
 }  // namespace
 
