@@ -1,0 +1,63 @@
+#include "tests/conformance/backends.h"
+
+#include "lib/base/cpu_features.h"
+#include "lib/cpu/cpu_backend.h"
+
+namespace llmcore::conformance {
+namespace {
+
+BackendMaker CpuMaker(core::Isa isa, bool use_vnni) {
+  BackendMaker maker;
+  maker.name = "cpu_" + std::string(core::IsaName(isa)) + (use_vnni ? "_vnni" : "");
+  maker.create = [isa, use_vnni](int threads) {
+    cpu::CpuBackendOptions options;
+    options.threads = threads;
+    options.force_isa = isa;
+    options.use_vnni = use_vnni;
+    return cpu::CpuBackend::Create(options);
+  };
+  maker.kv_formats = {core::KvFormat::kF32, core::KvFormat::kBf16};
+  return maker;
+}
+
+std::vector<BackendMaker> MakeAll() {
+  const core::CpuFeatures features = core::DetectCpuFeatures();
+  std::vector<BackendMaker> makers = {CpuMaker(core::Isa::kBaseline, false)};
+  if (features.avx2) makers.push_back(CpuMaker(core::Isa::kAvx2, false));
+  if (features.avx2 && features.avx_vnni) makers.push_back(CpuMaker(core::Isa::kAvx2, true));
+  if (features.avx512) makers.push_back(CpuMaker(core::Isa::kAvx512, false));
+  if (features.avx512 && features.avx512_vnni) {
+    makers.push_back(CpuMaker(core::Isa::kAvx512, true));
+  }
+  return makers;
+}
+
+}  // namespace
+
+const std::vector<BackendMaker>& BackendMakers() {
+  static const std::vector<BackendMaker> makers = MakeAll();
+  return makers;
+}
+
+std::vector<BackendCase> BackendCases() {
+  std::vector<BackendCase> cases;
+  for (const BackendMaker& maker : BackendMakers()) {
+    cases.push_back({&maker, 1});
+    cases.push_back({&maker, 3});
+  }
+  return cases;
+}
+
+std::string NameOf(const BackendCase& backend) {
+  return backend.maker->name + "_threads" + std::to_string(backend.threads);
+}
+
+std::ostream& operator<<(std::ostream& out, const BackendMaker& maker) {
+  return out << maker.name;
+}
+
+std::ostream& operator<<(std::ostream& out, const BackendCase& backend) {
+  return out << NameOf(backend);
+}
+
+}  // namespace llmcore::conformance
