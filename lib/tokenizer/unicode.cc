@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "lib/base/utf8.h"
 
@@ -18,27 +19,63 @@ bool IsBetween(utf8proc_category_t category, utf8proc_category_t low, utf8proc_c
   return category >= low && category <= high;
 }
 
+struct CharacterRange {
+  char32_t first;
+  char32_t last;
+};
+
+// Characters to which versions of Unicode after 9.0 gave a combining class or a decomposition.
+// Hugging Face's normalizers have the data of 9.0, and so had the models the texts they were
+// trained on: to these normalizers such a character is a letter like any other.
+constexpr CharacterRange kNewerThanNormalizers[] = {
+    {0x7FD, 0x7FD},     {0x898, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},
+    {0xC3C, 0xC3C},     {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},
+    {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},   {0x32FF, 0x32FF},   {0xA7F2, 0xA7F4},
+    {0xA82C, 0xA82C},   {0xAB69, 0xAB69},   {0x10781, 0x10785}, {0x10787, 0x107B0},
+    {0x107B2, 0x107BA}, {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF},
+    {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B},
+    {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x11930, 0x11930}, {0x11938, 0x11938},
+    {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
+    {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45},
+    {0x11D97, 0x11D97}, {0x11F41, 0x11F42}, {0x16FF0, 0x16FF1}, {0x1E030, 0x1E06D},
+    {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF},
+    {0x1E4EC, 0x1E4EF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}};
+
+bool IsInert(char32_t c) {
+  if (c < kNewerThanNormalizers[0].first) return false;
+  const auto* const range =
+      std::lower_bound(std::begin(kNewerThanNormalizers), std::end(kNewerThanNormalizers), c,
+                       [](const CharacterRange& a, char32_t b) { return a.last < b; });
+  return range != std::end(kNewerThanNormalizers) && range->first <= c;
+}
+
+int CombiningClass(utf8proc_int32_t c) {
+  if (IsInert(static_cast<char32_t>(c))) return 0;
+  return utf8proc_get_property(c)->combining_class;
+}
+
 // Canonical ordering: each run of non-starters sorted by combining class, equal ones in order.
 void SortCombiningMarks(std::vector<utf8proc_int32_t>* characters) {
-  const auto class_of = [](utf8proc_int32_t c) {
-    return utf8proc_get_property(c)->combining_class;
-  };
   const auto end = characters->end();
   for (auto run = characters->begin(); run != end;) {
-    if (class_of(*run) == 0) {
+    if (CombiningClass(*run) == 0) {
       ++run;
       continue;
     }
     const auto run_end =
-        std::find_if(run, end, [&class_of](utf8proc_int32_t c) { return class_of(c) == 0; });
-    std::stable_sort(run, run_end, [&class_of](utf8proc_int32_t a, utf8proc_int32_t b) {
-      return class_of(a) < class_of(b);
+        std::find_if(run, end, [](utf8proc_int32_t c) { return CombiningClass(c) == 0; });
+    std::stable_sort(run, run_end, [](utf8proc_int32_t a, utf8proc_int32_t b) {
+      return CombiningClass(a) < CombiningClass(b);
     });
     run = run_end;
   }
 }
 
 void AppendDecomposition(char32_t c, bool compatibility, std::vector<utf8proc_int32_t>* out) {
+  if (IsInert(c)) {
+    out->push_back(static_cast<utf8proc_int32_t>(c));
+    return;
+  }
   // The longest decomposition, of U+FDFA, has 18 characters.
   utf8proc_int32_t buffer[32];
   const int options = UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | (compatibility ? UTF8PROC_COMPAT : 0);
@@ -53,14 +90,16 @@ void AppendDecomposition(char32_t c, bool compatibility, std::vector<utf8proc_in
   }
 }
 
-// Canonical composition in place. utf8proc takes U+11A7, one before the first trailing jamo, for a
-// trailing jamo and drops it; it composes with nothing, so the text is composed around it.
+// Canonical composition in place. What composes with nothing is composed around: inert characters,
+// and U+11A7, one before the first trailing jamo, which utf8proc takes for one and drops.
 void Compose(std::vector<utf8proc_int32_t>* characters) {
-  constexpr utf8proc_int32_t kBeforeTrailingJamo = 0x11A7;
   const auto options = static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE);
+  const auto stands_alone = [](utf8proc_int32_t c) {
+    return c == 0x11A7 || IsInert(static_cast<char32_t>(c));
+  };
   auto out = characters->begin();
   for (auto begin = characters->begin(); begin != characters->end();) {
-    const auto end = std::find(begin, characters->end(), kBeforeTrailingJamo);
+    const auto end = std::find_if(begin, characters->end(), stands_alone);
     const utf8proc_ssize_t count = utf8proc_normalize_utf32(&*begin, end - begin, options);
     out = std::copy(begin, begin + count, out);
     begin = end;
