@@ -14,10 +14,13 @@ constexpr absl::string_view kSpace =
 constexpr absl::string_view kNotSpace =
     R"(\x00-\x08\x0e-\x1f\x21-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027})"
     R"(\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})";
-// Alphabetic, M, Nd, Pc.
+// Alphabetic, M, Nd, Pc: what \w is in a class. Alone Oniguruma looks Latin-1 up in another table,
+// which has the superscripts and fractions too.
 constexpr absl::string_view kWord =
     R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169})"
     R"(\x{1f170}-\x{1f189})";
+
+constexpr absl::string_view kLatinNumbers = R"(\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
 
 // Reads the pattern once from left to right; nothing recurses.
 class Translator {
@@ -108,9 +111,9 @@ class Translator {
       case 'S':
         return Replace(2, absl::StrCat("[^", kSpace, "]"));
       case 'w':
-        return Replace(2, absl::StrCat("[", kWord, "]"));
+        return Replace(2, absl::StrCat("[", kWord, kLatinNumbers, "]"));
       case 'W':
-        return Replace(2, absl::StrCat("[^", kWord, "]"));
+        return Replace(2, absl::StrCat("[^", kWord, kLatinNumbers, "]"));
       case 'A':
         return Replace(2, "\\A");
       case 'z':

@@ -113,7 +113,7 @@ absl::StatusOr<std::unique_ptr<Model>> MakeUnigram(const File& file, Vocabulary 
 }
 
 // Control pieces are special and matched in the text as given; user-defined ones are matched in
-// normalized text, where only their spaces differ.
+// normalized text, which is why one with a space never is.
 absl::Status AddTokens(const File& file, TokenizerParts* parts) {
   for (size_t id = 0; id < file.pieces.size(); ++id) {
     const File::Piece& piece = file.pieces[id];
@@ -125,9 +125,7 @@ absl::Status AddTokens(const File& file, TokenizerParts* parts) {
     token.content = piece.text;
     token.normalized = is_user_defined;
     token.special = is_special;
-    token.pattern = is_user_defined && file.escape_whitespaces
-                        ? ReplaceAll(piece.text, " ", kEscapedSpace)
-                        : piece.text;
+    token.pattern = piece.text;
     LLMCORE_RETURN_IF_ERROR(AddToken(std::move(token), parts));
   }
   return absl::OkStatus();
