@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "lib/chat/builtins.h"
 #include "lib/chat/compare.h"
+#include "lib/chat/interpreter.h"
 #include "lib/chat/loop.h"
 #include "lib/chat/python_text.h"
 #include "lib/chat/unicode_text.h"
@@ -42,7 +43,10 @@ absl::StatusOr<std::optional<Value>> TypeMember(Runtime& runtime, const Value& o
   if (const NamedFilter* method = FindMethod(object, name)) {
     return Value::Of(runtime.heap().New(Function{method->name, method->function, object}));
   }
-  if (object.kind() == Kind::kMacro) return Unsupported("the attribute '", name, "' of a macro");
+  if (object.kind() == Kind::kMacro) {
+    if (name == "name") return Value::String(object.macro().definition->name);
+    return Unsupported("the attribute '", name, "' of a macro");
+  }
   return std::nullopt;
 }
 

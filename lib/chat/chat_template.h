@@ -25,15 +25,15 @@ class Template;
 // What one rendering may use. Passing a limit is RESOURCE_EXHAUSTED, naming the limit and the line.
 struct TemplateLimits {
   // Expressions and statements evaluated, items looped over, and 64-byte pieces of text handled.
-  // A long conversation takes some 100,000; 20 million take about half a second.
-  uint64_t max_steps = 20'000'000;
+  // A long conversation takes some 100,000; ten million take about a quarter of a second.
+  uint64_t max_steps = 10'000'000;
   // Nesting of the template's syntax plus its macro calls and recursive loops while rendering.
   uint32_t max_depth = 600;
   // Bytes of the rendered text.
   uint64_t max_output_bytes = uint64_t{64} << 20;
   // Bytes of all values that the rendering makes: strings, lists, dictionaries. They are freed
   // together at its end, so this bounds its memory (beside the output).
-  uint64_t max_value_bytes = uint64_t{256} << 20;
+  uint64_t max_value_bytes = uint64_t{128} << 20;
   // Bytes of the template's source.
   uint64_t max_source_bytes = uint64_t{4} << 20;
 };

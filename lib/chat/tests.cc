@@ -76,8 +76,7 @@ bool IsCallable(const Value& value) {
 
 BoolOr IsSequence(Runtime&, const Value& value, const Arguments& arguments) {
   LLMCORE_RETURN_IF_ERROR(ExpectNoArguments(arguments));
-  // Undefined has a length, but asking for its items is an error, which makes it none.
-  return IsSequenceLike(value) && !value.is_undefined();
+  return IsSequenceLike(value);
 }
 
 BoolOr Remainder(Runtime& runtime, const Value& value, const Value& divisor, int64_t wanted) {
