@@ -1,8 +1,9 @@
 // The operations of the CPU backend by shape. Each reports bytes/s (weights, once a call) and
 // ops/s (two a multiplication); BM_ReadBandwidth and BM_DotPeak are the ceilings of the same run.
 //
-//   cpu_benchmark --benchmark_filter=LinearInt4
-//   LLMCORE_... is not read: threads and instruction sets are parts of a benchmark's name.
+//   cpu_benchmark --benchmark_filter='LinearInt4/|Peak'
+//
+// Where other programs use the cores, compare the CPU column at threads:1; rates are of real time.
 #include <algorithm>
 #include <cstring>
 #include <memory>

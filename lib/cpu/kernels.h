@@ -11,7 +11,7 @@
 namespace llmcore::cpu {
 
 // One panel of 64 weight rows times `rows` activation rows: out[r][o] = sum_k in[r][k] w[o][k].
-// Every sum runs over blocks of 128 columns in order, each block summed in order from zero.
+// Every sum runs over blocks of 64 columns in order, each block summed in order from zero.
 struct LinearF32Args {
   const unsigned char* panel;
   int64_t columns;
@@ -19,7 +19,7 @@ struct LinearF32Args {
   int64_t in_stride;  // floats
   int64_t rows;
   float* out;      // [rows][64]
-  float* scratch;  // [128][64], 64-byte aligned: a block of the weight in f32
+  float* scratch;  // [64][64], 64-byte aligned: a block of the weight in f32
 };
 
 // The same with quantized activations (layout.h): exact integer dot products of a block, then

@@ -36,6 +36,7 @@ namespace llmcore::cpu {
 
 constexpr int64_t kPanelRows = 64;     // four 512-bit vectors of f32: what one tile can hold
 constexpr int64_t kBlock = 128;        // columns that share a scale
+constexpr int64_t kF32Block = 64;      // columns of one partial sum with f32 activations
 constexpr int64_t kTokenTile = 6;      // 4 vectors x 6 tokens = 24 of 32 registers accumulate
 constexpr int64_t kKeyGroup = 16;      // keys stored side by side
 constexpr int64_t kKeyTile = 64;       // keys of one softmax update, aligned to absolute positions

@@ -32,7 +32,7 @@ inline uint64_t ActivationBytes(int64_t rows, int64_t columns) {
 
 // A thread's piece in a linear layer: sums of two panels, and one block of a weight in f32.
 inline constexpr uint64_t kLinearThreadBytes =
-    (2 * kRowChunk * kPanelRows + kBlock * kPanelRows) * sizeof(float);
+    (2 * kRowChunk * kPanelRows + kF32Block * kPanelRows) * sizeof(float);
 
 inline uint64_t AttentionThreadBytes(int64_t queries, int64_t head_dim) {
   return core::RoundUp(

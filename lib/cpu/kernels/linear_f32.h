@@ -4,10 +4,10 @@
 //                 v0     v1     v2     v3          vectors of kLanes rows
 //   token 0     [sum]  [sum]  [sum]  [sum]
 //   token 1     [sum]  [sum]  [sum]  [sum]         one BlockTile: T tokens x V vectors, all sums in
-//     ...                                          registers over the 128 columns of a block
+//     ...                                          registers over the 64 columns of a block
 //   token 5     [sum]  [sum]  [sum]  [sum]
 //
-// A block of the weight is first written to scratch as f32 (32 KB, stays in cache) unless it is
+// A block of the weight is first written to scratch as f32 (16 KB, stays in cache) unless it is
 // f32 already, then all tokens pass over it. So a weight in any format gives the bits that its
 // dequantized values give in f32.
 #ifndef LLMCORE_LIB_CPU_KERNELS_LINEAR_F32_H_
@@ -78,7 +78,7 @@ void BlockRows(const float* weights, const float* in, int64_t in_stride, int64_t
 }
 
 // Each format: the columns [column, column + n) of a panel as f32 [n][64], in scratch or in place.
-// column is a multiple of 128.
+// column is a multiple of kF32Block.
 struct F32Panel {
   static LLMCORE_INLINE const float* Block(const unsigned char* panel, int64_t column, int64_t,
                                            float*) {
@@ -122,9 +122,11 @@ struct Int8Panel {
   static LLMCORE_INLINE const float* Block(const unsigned char* panel, int64_t column, int64_t n,
                                            float* scratch) {
     const unsigned char* block = panel + column / kBlock * kInt8BlockBytes;
+    const int64_t first = column % kBlock / 4 * kPanelRows;
     for (int v = 0; v < kPanelVectors; ++v) {
       const F32 scale = WeightScale(block, v);
-      const auto* quads = reinterpret_cast<const uint32_t*>(block + kScaleBytes) + v * kLanes;
+      const auto* quads =
+          reinterpret_cast<const uint32_t*>(block + kScaleBytes) + first + v * kLanes;
       for (int64_t k = 0; k < n; k += 4) {
         const U32 quad = LoadAs<U32>(quads + k / 4 * kPanelRows);
         float* out = scratch + k * kPanelRows + v * kLanes;
@@ -143,9 +145,11 @@ struct Int4Panel {
   static LLMCORE_INLINE const float* Block(const unsigned char* panel, int64_t column, int64_t n,
                                            float* scratch) {
     const unsigned char* block = panel + column / kBlock * kInt4BlockBytes;
+    const int64_t first = column % kBlock / 8 * kPanelRows;
     for (int v = 0; v < kPanelVectors; ++v) {
       const F32 scale = WeightScale(block, v);
-      const auto* octets = reinterpret_cast<const uint32_t*>(block + kScaleBytes) + v * kLanes;
+      const auto* octets =
+          reinterpret_cast<const uint32_t*>(block + kScaleBytes) + first + v * kLanes;
       for (int64_t k = 0; k < n; k += 8) {
         const U32 octet = LoadAs<U32>(octets + k / 8 * kPanelRows);
         float* out = scratch + k * kPanelRows + v * kLanes;
@@ -164,8 +168,8 @@ struct Int4Panel {
 template <typename Panel>
 void LinearF32(const LinearF32Args& a) {
   for (int64_t i = 0; i < a.rows * kPanelRows; i += kLanes) Store(a.out + i, F32{});
-  for (int64_t column = 0; column < a.columns; column += kBlock) {
-    const int64_t n = a.columns - column < kBlock ? a.columns - column : kBlock;
+  for (int64_t column = 0; column < a.columns; column += kF32Block) {
+    const int64_t n = a.columns - column < kF32Block ? a.columns - column : kF32Block;
     const float* weights = Panel::Block(a.panel, column, n, a.scratch);
     BlockRows(weights, a.in + column, a.in_stride, n, a.rows, a.out);
   }

@@ -68,6 +68,7 @@ LLMCORE_INLINE I32 Dot4(I32 sum, U32 u, U32 s) {
 struct Int4Codes {
   static constexpr int kZeroPoint = 8;
   static constexpr bool kSmall = true;
+  static constexpr int kOctetBytes = 4 * kPanelRows;
   static LLMCORE_INLINE void LoadOctet(const unsigned char* codes, int octet, int vector, U32* lo,
                                        U32* hi) {
     const U32 raw = LoadAs<U32>(codes + octet * (4 * kPanelRows) + vector * (4 * kLanes));
@@ -80,6 +81,7 @@ template <int ZeroPoint>
 struct ByteCodes {
   static constexpr int kZeroPoint = ZeroPoint;
   static constexpr bool kSmall = ZeroPoint == 8;
+  static constexpr int kOctetBytes = 8 * kPanelRows;
   static LLMCORE_INLINE void LoadOctet(const unsigned char* codes, int octet, int vector, U32* lo,
                                        U32* hi) {
     const unsigned char* quad = codes + octet * (8 * kPanelRows) + vector * (4 * kLanes);
@@ -105,7 +107,7 @@ LLMCORE_INLINE void SpreadNibbles(const unsigned char* codes, unsigned char* byt
 
 // Tokens [T0, T0 + N) of a tile of T, and V vectors from `vector` on, over one block whose scales
 // are at `scales` and whose codes are at `codes`.
-template <typename Codes, int T, int T0, int N, int V>
+template <typename Codes, int T, int T0, int N, int V, int kAhead>
 LLMCORE_INLINE void DotTile(const unsigned char* scales, const unsigned char* codes,
                             const unsigned char* activations, int vector, float* out) {
   const auto* token_scales = reinterpret_cast<const float*>(activations + kBlock * T) + T0;
@@ -118,6 +120,13 @@ LLMCORE_INLINE void DotTile(const unsigned char* scales, const unsigned char* co
     for (int v = 0; v < V; ++v) dot[t][v] = start;
   }
   for (int octet = 0; octet < 16; ++octet) {
+    if constexpr (kAhead != 0) {
+      constexpr int kStep = Codes::kOctetBytes * V / kPanelVectors;
+      LLMCORE_UNROLL
+      for (int line = 0; line < kStep; line += 64) {
+        __builtin_prefetch(codes + octet * Codes::kOctetBytes + vector / V * kStep + line + kAhead);
+      }
+    }
     U32 lo[V];
     U32 hi[V];
     LLMCORE_UNROLL
@@ -151,16 +160,23 @@ LLMCORE_INLINE void DotTile(const unsigned char* scales, const unsigned char* co
 constexpr int kPassTokens = kLanes == 16 ? 6 : 3;
 
 // All 64 rows of one block times a tile of T tokens.
-template <typename Codes, int T, int T0 = 0>
+template <typename Codes, int T, int T0 = 0, int kAhead = 0>
 LLMCORE_INLINE void DotBlock(const unsigned char* scales, const unsigned char* codes,
                              const unsigned char* activations, float* out) {
   constexpr int kTokens = T - T0 < kPassTokens ? T - T0 : kPassTokens;
   constexpr int kVectors = kLanes == 16 || kTokens == 1 ? 4 : 2;
   for (int v = 0; v < kPanelVectors; v += kVectors) {
-    DotTile<Codes, T, T0, kTokens, kVectors>(scales, codes, activations, v, out + v * kLanes);
+    DotTile<Codes, T, T0, kTokens, kVectors, kAhead>(scales, codes, activations, v,
+                                                     out + v * kLanes);
   }
-  if constexpr (T0 + kTokens < T) DotBlock<Codes, T, T0 + kTokens>(scales, codes, activations, out);
+  if constexpr (T0 + kTokens < T)
+    DotBlock<Codes, T, T0 + kTokens, kAhead>(scales, codes, activations, out);
 }
+
+// Bytes that a pass over a panel asks for ahead of its loads. With few tokens the panel comes from
+// memory, and the hardware prefetcher stops at each 4 KB page: 60 -> 48 ms of CPU time for all
+// linears of Llama-3.2-1B on one Sapphire Rapids core, the same from 4 KB to 8 KB.
+constexpr int kPrefetch = 4096;
 
 // A tile of T tokens over the whole panel.
 template <typename Codes, int T>
@@ -168,7 +184,7 @@ void DotPanel(const LinearInt8Args& a, int64_t block_bytes) {
   const unsigned char* block = a.panel;
   const unsigned char* activations = a.activations;
   for (int64_t b = 0; b < a.blocks; ++b) {
-    DotBlock<Codes, T>(block, block + kScaleBytes, activations, a.out);
+    DotBlock<Codes, T, 0, kPrefetch>(block, block + kScaleBytes, activations, a.out);
     block += block_bytes;
     activations += a.block_stride;
   }
