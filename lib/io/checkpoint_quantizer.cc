@@ -53,15 +53,34 @@ struct StoredShape {
 
 // ---- One row ------------------------------------------------------------------------------------
 
-float LoadValue(const std::byte* data, DType dtype, int64_t index) {
+// `count` values as f32 from any alignment.
+void LoadValues(const std::byte* data, DType dtype, int64_t count, float* values) {
   if (dtype == DType::kF32) {
-    float value;
-    std::memcpy(&value, data + index * 4, sizeof(value));
-    return value;
+    std::memcpy(values, data, static_cast<size_t>(count) * 4);
+    return;
   }
-  uint16_t bits;
-  std::memcpy(&bits, data + index * 2, sizeof(bits));
-  return dtype == DType::kBf16 ? Bf16ToF32(bits) : F16ToF32(bits);
+  uint16_t bits[kQuantBlock];
+  std::memcpy(bits, data, static_cast<size_t>(count) * 2);
+  if (dtype == DType::kBf16) {
+    for (int64_t i = 0; i < count; ++i) values[i] = Bf16ToF32(bits[i]);
+  } else {
+    for (int64_t i = 0; i < count; ++i) values[i] = F16ToF32(bits[i]);
+  }
+}
+
+// What the codes of a block stand for.
+void Dequantize(const int8_t* codes, uint16_t scale, bool int4, int64_t count, float* values) {
+  if (!int4) {
+    for (int64_t i = 0; i < count; ++i) {
+      values[i] = static_cast<float>(codes[i]) * Bf16ToF32(scale);
+    }
+    return;
+  }
+  float table[16];
+  for (int code = -8; code < 8; ++code) {
+    table[code + 8] = Bf16ToF32(DequantizeInt4Value(code, scale));
+  }
+  for (int64_t i = 0; i < count; ++i) values[i] = table[codes[i] + 8];
 }
 
 struct RowResult {
@@ -77,14 +96,13 @@ RowResult QuantizeRow(const std::byte* row, DType dtype, const StoredShape& shap
   const bool int4 = shape.format == WeightFormat::kInt4;
   RowResult result;
   float values[kQuantBlock];
+  float stored[kQuantBlock];
   uint16_t bf16[kQuantBlock];
   int8_t block[kQuantBlock + 1] = {};
   for (int64_t start = 0; start < shape.columns; start += kQuantBlock) {
     const int64_t count = std::min(kQuantBlock, shape.columns - start);
-    for (int64_t i = 0; i < count; ++i) {
-      values[i] = LoadValue(row, dtype, start + i);
-      bf16[i] = F32ToBf16(values[i]);
-    }
+    LoadValues(row + start * DTypeSize(dtype), dtype, count, values);
+    for (int64_t i = 0; i < count; ++i) bf16[i] = F32ToBf16(values[i]);
     const uint64_t bad = FirstNonFiniteBf16(bf16, static_cast<uint64_t>(count));
     if (bad != static_cast<uint64_t>(count)) {
       result.bad_column = start + static_cast<int64_t>(bad);
@@ -93,10 +111,9 @@ RowResult QuantizeRow(const std::byte* row, DType dtype, const StoredShape& shap
     const uint16_t scale =
         int4 ? QuantizeInt4Block(bf16, count, block) : QuantizeInt8Block(bf16, count, block);
     *scales++ = scale;
+    Dequantize(block, scale, int4, count, stored);
     for (int64_t i = 0; i < count; ++i) {
-      const float stored = int4 ? Bf16ToF32(DequantizeInt4Value(block[i], scale))
-                                : static_cast<float>(block[i]) * Bf16ToF32(scale);
-      const double error = static_cast<double>(stored) - static_cast<double>(values[i]);
+      const double error = static_cast<double>(stored[i]) - static_cast<double>(values[i]);
       result.squared_norm += static_cast<double>(values[i]) * static_cast<double>(values[i]);
       result.squared_error += error * error;
       result.max_error = std::max(result.max_error, std::abs(error));
