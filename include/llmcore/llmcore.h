@@ -82,11 +82,12 @@ typedef struct llmcore_error llmcore_error;
 #define LLMCORE_FAILED_PRECONDITION UINT32_C(9) /* not now: the handle is in use, or ended */
 #define LLMCORE_ABORTED UINT32_C(10)
 #define LLMCORE_OUT_OF_RANGE UINT32_C(11)
-#define LLMCORE_UNIMPLEMENTED UINT32_C(12) /* a valid model that this library does not understand \
-                                            */
-#define LLMCORE_INTERNAL UINT32_C(13)      /* a defect of this library */
-#define LLMCORE_UNAVAILABLE UINT32_C(14)   /* a device or a system call failed */
-#define LLMCORE_DATA_LOSS UINT32_C(15)     /* a file is damaged */
+#define LLMCORE_UNIMPLEMENTED                                                                   \
+  UINT32_C(12)                           /* a valid model that this library does not understand \
+                                          */
+#define LLMCORE_INTERNAL UINT32_C(13)    /* a defect of this library */
+#define LLMCORE_UNAVAILABLE UINT32_C(14) /* a device or a system call failed */
+#define LLMCORE_DATA_LOSS UINT32_C(15)   /* a file is damaged */
 #define LLMCORE_UNAUTHENTICATED UINT32_C(16)
 
 /* One of the codes above; LLMCORE_OK for NULL. */
@@ -166,14 +167,16 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_kv_format(llmcore_model_opt
 LLMCORE_API llmcore_error* llmcore_model_options_set_activation_format(
     llmcore_model_options* options, const char* format, size_t format_size);
 
-/* The most bytes that the plan may come to (llmcore_plan_total). Default: no limit. A plan that is
- * larger is RESOURCE_EXHAUSTED before anything is read, with the bytes that would do. At least 1.
- */
+/* The most bytes that the plan may come to (llmcore_plan_total). Default: no limit. Unless its size
+ * is set, the KV cache takes what the budget leaves after everything else; unless that is set too,
+ * the maximal context becomes as small as it must, down to 256 tokens. A plan that is larger still
+ * is RESOURCE_EXHAUSTED before any weight is read, with the bytes that would do. At least 1. */
 LLMCORE_API llmcore_error* llmcore_model_options_set_memory_budget(llmcore_model_options* options,
                                                                    uint64_t bytes);
 
-/* Tokens that the KV cache of all sessions holds together. Default: one sequence of the maximal
- * context. At least 1. Replaces a fraction that was set before. */
+/* Tokens that the KV cache of all sessions holds together, rounded up to whole blocks. Default:
+ * what a budget leaves; without a budget 8192, or one sequence of the maximal context where that is
+ * more. At least 1. Replaces a fraction that was set before. */
 LLMCORE_API llmcore_error* llmcore_model_options_set_kv_cache_tokens(llmcore_model_options* options,
                                                                      uint64_t tokens);
 
@@ -208,9 +211,9 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_progress_callback(
 #define LLMCORE_LOG_INFO UINT32_C(1)
 #define LLMCORE_LOG_WARNING UINT32_C(2)
 
-/* Called with each line that the library has to say, for as long as the model lives; `message` is
- * borrowed for the call. Returning false ends it: no further line comes. `callback` NULL: silence,
- * the default. */
+/* Called with each line that the library has to say, while it loads and for as long as the model
+ * lives; `message` is borrowed for the call. Returning false ends it: no further line comes.
+ * `callback` NULL: silence, the default. */
 typedef bool (*llmcore_log_callback)(void* user, uint32_t level, const char* message,
                                      size_t message_size);
 LLMCORE_API llmcore_error* llmcore_model_options_set_log_callback(llmcore_model_options* options,
@@ -324,9 +327,9 @@ LLMCORE_API bool llmcore_model_is_end_of_text(const llmcore_model* model, llmcor
 
 typedef struct llmcore_tokenizer llmcore_tokenizer;
 
-/* From a model directory, of which only the tokenizer's files are read. When it has a chat template
- * but no tokenizer (or the other way round) it loads, and what is missing fails when it is asked
- * for. UNIMPLEMENTED names the part of a tokenizer that is not understood. */
+/* From a model directory (or its name, as for a model), of which only the files of tokenizer and
+ * chat template are read. NOT_FOUND: no such directory. What it lacks, or what is not understood of
+ * it, is the error of the functions that need it: a directory may have a chat template alone. */
 LLMCORE_API llmcore_error* llmcore_tokenizer_load(const char* path, size_t path_size,
                                                   llmcore_tokenizer** out_tokenizer);
 
@@ -349,8 +352,9 @@ LLMCORE_API llmcore_error* llmcore_tokenizer_encode(const llmcore_tokenizer* tok
 /* Leaves out special tokens, such as BOS and EOS. */
 #define LLMCORE_DECODE_SKIP_SPECIAL UINT32_C(1)
 
-/* Text of `count` token ids. Bytes that form no character become U+FFFD. INVALID_ARGUMENT: an id
- * outside the vocabulary, with its index. `ids` may be NULL when `count` is 0. */
+/* Text of `count` token ids. Bytes that form no character become U+FFFD; an id that no token has
+ * decodes to nothing, since models pad their vocabularies. INVALID_ARGUMENT: an id below 0. `ids`
+ * may be NULL when `count` is 0. */
 LLMCORE_API llmcore_error* llmcore_tokenizer_decode(const llmcore_tokenizer* tokenizer,
                                                     const llmcore_token* ids, size_t count,
                                                     uint32_t flags, llmcore_text** out_text);
@@ -384,7 +388,8 @@ LLMCORE_API llmcore_error* llmcore_tokenizer_token_text(const llmcore_tokenizer*
  * One sequence of tokens and its part of the KV cache. Appending computes nothing: that happens
  * when logits or a generation ask for it. A session holds either messages or plain text and tokens,
  * not both (FAILED_PRECONDITION). A call that changes a session ends a generation of it.
- * RESOURCE_EXHAUSTED: longer than the maximal context, or the KV cache is full of other sessions.
+ * OUT_OF_RANGE: the sequence would be longer than the maximal context. RESOURCE_EXHAUSTED: the KV
+ * cache is full of other sessions.
  */
 
 typedef struct llmcore_session llmcore_session;
@@ -401,11 +406,14 @@ LLMCORE_API llmcore_error* llmcore_session_append_tokens(llmcore_session* sessio
                                                          const llmcore_token* ids, size_t count);
 
 /* Appends plain text; BOS comes first where the model expects it and the session is empty. Names of
- * special tokens in the text are plain characters. */
+ * special tokens in the text ("<|im_end|>") become those tokens: encode text from strangers with
+ * llmcore_tokenizer_encode, which leaves the choice, and append the ids. */
 LLMCORE_API llmcore_error* llmcore_session_append_text(llmcore_session* session, const char* text,
                                                        size_t text_size);
 
-/* Appends a message ("system", "user", "assistant", ...) through the model's chat template. */
+/* Appends a message ("system", "user", "assistant", ...) through the model's chat template. Names
+ * of special tokens in the content become those tokens, as in every program that renders templates.
+ */
 LLMCORE_API llmcore_error* llmcore_session_append_message(llmcore_session* session,
                                                           const char* role, size_t role_size,
                                                           const char* content, size_t content_size);
@@ -454,14 +462,15 @@ LLMCORE_API void llmcore_session_cancel(llmcore_session* session);
 
 /* ---- Sampling parameters ------------------------------------------------------------------------
  * What is not set follows the model's generation_config.json, and then the default that the setter
- * names. Setters validate as those of the model options do; NaN and infinity are refused.
+ * names. Setters validate as those of the model options do.
  */
 
 typedef struct llmcore_sampling_params llmcore_sampling_params;
 LLMCORE_API llmcore_error* llmcore_sampling_params_create(llmcore_sampling_params** out_params);
 LLMCORE_API void llmcore_sampling_params_destroy(llmcore_sampling_params* params);
 
-/* 0: always the most likely token. From 0 to 100; default 1. */
+/* 0: always the most likely token. At least 0. Default: 0, or 1 where the model's
+ * generation_config.json asks for sampling and names no temperature. */
 LLMCORE_API llmcore_error* llmcore_sampling_params_set_temperature(llmcore_sampling_params* params,
                                                                    float temperature);
 
@@ -469,7 +478,8 @@ LLMCORE_API llmcore_error* llmcore_sampling_params_set_temperature(llmcore_sampl
 LLMCORE_API llmcore_error* llmcore_sampling_params_set_top_k(llmcore_sampling_params* params,
                                                              uint32_t top_k);
 
-/* Only the most likely tokens that together have probability p. Above 0, to 1: all, the default. */
+/* Only the fewest most likely tokens that together have probability p. From 0, the most likely one,
+ * to 1: all, the default. */
 LLMCORE_API llmcore_error* llmcore_sampling_params_set_top_p(llmcore_sampling_params* params,
                                                              float top_p);
 
@@ -477,13 +487,13 @@ LLMCORE_API llmcore_error* llmcore_sampling_params_set_top_p(llmcore_sampling_pa
 LLMCORE_API llmcore_error* llmcore_sampling_params_set_min_p(llmcore_sampling_params* params,
                                                              float min_p);
 
-/* Only tokens whose surprise is nearest to the expected one, with probability p together. Above 0,
- * to 1: all, the default. */
+/* Only the fewest tokens whose surprise is nearest to the expected one that together have
+ * probability p. Above 0, to 1: all, the default. */
 LLMCORE_API llmcore_error* llmcore_sampling_params_set_typical_p(llmcore_sampling_params* params,
                                                                  float typical_p);
 
-/* Divides positive and multiplies negative logits of tokens that occurred in the sequence. Above 0,
- * to 100; 1: none, the default. */
+/* Divides positive and multiplies negative logits of tokens that occurred in the sequence. Above 0;
+ * 1: none, the default. */
 LLMCORE_API llmcore_error* llmcore_sampling_params_set_repetition_penalty(
     llmcore_sampling_params* params, float penalty);
 
@@ -507,12 +517,12 @@ LLMCORE_API llmcore_error* llmcore_sampling_params_set_max_tokens(llmcore_sampli
 LLMCORE_API llmcore_error* llmcore_sampling_params_add_stop(llmcore_sampling_params* params,
                                                             const char* text, size_t text_size);
 
-/* Added to the logit of a token; a later call for the same token replaces the bias. Negative
- * infinity forbids the token. May be called several times. */
+/* Added to the logit of a token, before anything else; a later call for the same token replaces the
+ * bias. Negative infinity forbids the token. May be called several times, for ids of at least 0. */
 LLMCORE_API llmcore_error* llmcore_sampling_params_add_logit_bias(llmcore_sampling_params* params,
                                                                   llmcore_token token, float bias);
 
-/* Reports this many most likely tokens with each event. 0, the default, to 20. */
+/* Reports this many most likely tokens with each event. 0, the default, to 1024. */
 LLMCORE_API llmcore_error* llmcore_sampling_params_set_logprobs(llmcore_sampling_params* params,
                                                                 uint32_t count);
 
@@ -529,8 +539,7 @@ LLMCORE_API llmcore_error* llmcore_sampling_params_set_ignore_eos(llmcore_sampli
 typedef struct llmcore_generation llmcore_generation;
 
 /* Begins a reply at the end of the session; `params` NULL: the defaults. Ends a generation that the
- * session has. FAILED_PRECONDITION: the session is empty. INVALID_ARGUMENT: a parameter does not
- * fit the model, such as a bias for a token that it lacks. */
+ * session has. FAILED_PRECONDITION: the session is empty. */
 LLMCORE_API llmcore_error* llmcore_session_generate(llmcore_session* session,
                                                     const llmcore_sampling_params* params,
                                                     llmcore_generation** out_generation);
@@ -540,7 +549,8 @@ typedef struct llmcore_event llmcore_event;
 
 /* Computes the next event. Uses the session: one thread at a time. The event with a finish reason
  * is the last; after it, and after an error, *out_event is NULL without error. CANCELLED and other
- * errors end the generation. FAILED_PRECONDITION: a call on the session ended the generation. */
+ * errors end the generation. FAILED_PRECONDITION: a call on the session ended the generation.
+ * INVALID_ARGUMENT: a logit bias names a token that the model lacks. */
 LLMCORE_API llmcore_error* llmcore_generation_next(llmcore_generation* generation,
                                                    const llmcore_event** out_event);
 

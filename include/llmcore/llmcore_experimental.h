@@ -11,8 +11,8 @@ extern "C" {
 #endif
 
 /* A model of a published shape ("qwen2.5-0.5b", "llama-3.2-1b", "llama-3-8b", "qwen2.5-32b") with
- * random weights: measures speed where no weights are. It has no tokenizer. INVALID_ARGUMENT: a
- * shape that is not known, with those that are. `options` as for llmcore_model_load. */
+ * random weights: measures speed where no weights are. It has no tokenizer. NOT_FOUND: a shape that
+ * is not known, with those that are. `options` as for llmcore_model_load. */
 LLMCORE_API llmcore_error* llmcore_model_load_synthetic(const char* shape, size_t shape_size,
                                                         const llmcore_model_options* options,
                                                         llmcore_model** out_model);

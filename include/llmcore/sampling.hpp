@@ -20,7 +20,7 @@ inline namespace v1 {
 struct SamplingParams {
   std::optional<float> temperature{};         // 0: always the most likely token
   std::optional<uint32_t> top_k{};            // 0: all
-  std::optional<float> top_p{};               // above 0, to 1
+  std::optional<float> top_p{};               // 0 to 1
   std::optional<float> min_p{};               // 0 to 1
   std::optional<float> typical_p{};           // above 0, to 1
   std::optional<float> repetition_penalty{};  // above 0; 1: none
@@ -30,7 +30,7 @@ struct SamplingParams {
   std::optional<uint64_t> max_tokens{};       // unset: until the model ends or the context is full
   std::vector<std::string> stop{};            // texts that end the reply and are not part of it
   std::vector<std::pair<Token, float>> logit_bias{};
-  uint32_t logprobs = 0;  // alternatives to report with each token, to 20
+  uint32_t logprobs = 0;  // alternatives to report with each token, to 1024
   bool ignore_eos = false;
 };
 
