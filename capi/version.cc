@@ -1,3 +1,5 @@
 #include "llmcore/llmcore.h"
 
-extern "C" const char* llmcore_version(void) { return LLMCORE_VERSION; }
+extern "C" const char* llmcore_version(void) {
+  return LLMCORE_VERSION;
+}

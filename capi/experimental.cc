@@ -1,0 +1,41 @@
+#include <string>
+#include <vector>
+
+#include "capi/arguments.h"
+#include "capi/error.h"
+#include "capi/model.h"
+#include "capi/session.h"
+#include "llmcore/llmcore_experimental.h"
+
+using namespace llmcore::capi;  // NOLINT: the functions below are in no namespace
+
+llmcore_error* llmcore_model_load_synthetic(const char* shape, size_t shape_size,
+                                            const llmcore_model_options* options,
+                                            llmcore_model** out_model) {
+  return Barrier([&]() -> absl::Status {
+    LLMCORE_RETURN_IF_ERROR(Reset(out_model, "out_model"));
+    LLMCORE_ASSIGN_OR_RETURN(const absl::string_view name, Text(shape, shape_size, "shape"));
+    return LoadModel(llmcore::core::Model::LoadSynthetic, std::string(name), options, out_model);
+  });
+}
+
+llmcore_error* llmcore_session_all_logits(llmcore_session* session, uint64_t first,
+                                          const float** out_values, size_t* out_rows,
+                                          size_t* out_columns) {
+  return Barrier([&]() -> absl::Status {
+    LLMCORE_RETURN_IF_ERROR(
+        Reset(out_values, "out_values", out_rows, "out_rows", out_columns, "out_columns"));
+    LLMCORE_RETURN_IF_ERROR(NotNull(session, "session"));
+    SessionState& state = *session->state;
+    LLMCORE_ASSIGN_OR_RETURN(const SessionUse use, SessionUse::Begin(&state));
+    if (first >= state.session->tokens().size()) {
+      return absl::InvalidArgumentError("first is not below the length of the session");
+    }
+    state.all_logits.clear();
+    LLMCORE_RETURN_IF_ERROR(state.session->AllLogits(first, &state.all_logits));
+    *out_values = state.all_logits.data();
+    *out_rows = state.session->tokens().size() - first;
+    *out_columns = state.all_logits.size() / *out_rows;
+    return absl::OkStatus();
+  });
+}
