@@ -1,0 +1,114 @@
+// Run under ThreadSanitizer as well.
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "tests/capi/support.h"
+
+namespace llmcore::capi_test {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string Question(int i) {
+  return std::to_string(i) + "." + std::to_string(i) + "+2.3=?";
+}
+
+Reply Ask(const llmcore_model* model, const std::string& question) {
+  const Session session = NewSession(model);
+  EXPECT_TRUE(Works(AddMessage(session.get(), "user", question)));
+  return ReadAll(Generate(session.get(), NewGreedyParams(60).get()).get());
+}
+
+TEST(ThreadsTest, SessionsOfOneModelGiveWhatTheyGiveAlone) {
+  constexpr int kThreads = 8;
+  std::vector<Reply> alone;
+  for (int i = 0; i < kThreads; ++i) alone.push_back(Ask(SharedModel(), Question(i)));
+  std::vector<Reply> together(kThreads);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] { together[i] = Ask(SharedModel(), Question(i)); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int i = 0; i < kThreads; ++i) EXPECT_EQ(together[i].tokens, alone[i].tokens) << i;
+}
+
+TEST(ThreadsTest, ATokenizerIsSharedByThreads) {
+  llmcore_tokenizer* tokenizer = nullptr;
+  ASSERT_TRUE(Works(llmcore_tokenizer_of(SharedModel(), &tokenizer)));
+  const Tokenizer owned(tokenizer);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int n = 0; n < 50; ++n) {
+        llmcore_tokens* ids = nullptr;
+        EXPECT_TRUE(Works(llmcore_tokenizer_encode(tokenizer, "one two three", 13, 0, &ids)));
+        EXPECT_GT(llmcore_tokens_size(ids), 0u);
+        llmcore_tokens_destroy(ids);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+// A session that two threads use against the rules answers with an error, not with a crash.
+TEST(ThreadsTest, ASessionUsedByTwoThreadsAtOnceIsRefused) {
+  const Session session = NewSession();
+  std::atomic<int> refused{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      const llmcore_token ids[] = {49, 50, 51};
+      for (int n = 0; n < 20; ++n) {
+        const Error append(llmcore_session_append_tokens(session.get(), ids, 3));
+        const float* values = nullptr;
+        size_t count = 0;
+        const Error logits(llmcore_session_logits(session.get(), &values, &count));
+        for (const llmcore_error* error : {append.get(), logits.get()}) {
+          if (error == nullptr) continue;
+          ++refused;
+          EXPECT_THAT(llmcore_error_code(error),
+                      testing::AnyOf(LLMCORE_FAILED_PRECONDITION, LLMCORE_OUT_OF_RANGE));
+        }
+        EXPECT_EQ(llmcore_session_length(session.get()) % 3, 0u);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(TokensOf(session.get()).size() % 3, 0u);
+}
+
+TEST(ThreadsTest, CancelComesThroughWithin50Milliseconds) {
+  const Session session = NewSession();
+  ASSERT_TRUE(Works(AddMessage(session.get(), "user", "1.1+2.3=?")));
+  const Params params = NewParams();
+  ASSERT_TRUE(Works(llmcore_sampling_params_set_ignore_eos(params.get(), true)));
+  std::atomic<int> events{0};
+  Clock::time_point ended;
+  std::thread worker([&] {
+    // Begins again when the context is full, until it is cancelled.
+    while (true) {
+      const Generation generation = Generate(session.get(), params.get());
+      const llmcore_event* event = nullptr;
+      do {
+        const Error error(llmcore_generation_next(generation.get(), &event));
+        if (llmcore_error_code(error.get()) == LLMCORE_CANCELLED) {
+          ended = Clock::now();
+          return;
+        }
+        ASSERT_EQ(error, nullptr) << llmcore_error_message(error.get());
+        ++events;
+      } while (event != nullptr);
+      ASSERT_TRUE(Works(llmcore_session_truncate(session.get(), 0)));
+      ASSERT_TRUE(Works(AddMessage(session.get(), "user", "1.1+2.3=?")));
+    }
+  });
+  while (events < 10) std::this_thread::yield();
+  const Clock::time_point cancelled = Clock::now();
+  llmcore_session_cancel(session.get());
+  worker.join();
+  EXPECT_LT(ended - cancelled, std::chrono::milliseconds(50));
+}
+
+}  // namespace
+}  // namespace llmcore::capi_test
