@@ -14,7 +14,7 @@ macro(llmcore_fetch name repository tag)
 endmacro()
 
 set(LLMCORE_ABSL_LIBRARIES
-    absl::base absl::flat_hash_map absl::flat_hash_set absl::inlined_vector absl::span
+    absl::base absl::hash absl::inlined_vector absl::span
     absl::status absl::statusor absl::strings absl::str_format absl::synchronization absl::time)
 find_package(absl QUIET)
 if(NOT absl_FOUND)

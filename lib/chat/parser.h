@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "lib/base/hash_map.h"
 #include "lib/base/status.h"
 #include "lib/chat/ast.h"
 #include "lib/chat/lexer.h"
@@ -118,7 +118,7 @@ class Parser {
   std::vector<Token> tokens_;
   size_t next_ = 0;
   uint32_t depth_ = 0;
-  absl::flat_hash_map<absl::string_view, SymbolId> symbol_ids_;
+  HashMap<absl::string_view, SymbolId> symbol_ids_;
   std::vector<ForStatement*> open_loops_;      // whose bodies are being parsed
   std::vector<MacroDefinition*> open_macros_;  // likewise
 };

@@ -139,8 +139,8 @@ absl::Status Checkpoint::OpenSharded(const std::string& index_path) {
   if (!map.ok()) return Annotate(map.status(), index_path);
 
   // All names are checked before any file is opened.
-  absl::flat_hash_map<absl::string_view, size_t> shard_of_file;
-  absl::flat_hash_map<absl::string_view, size_t> shard_of_tensor;
+  HashMap<absl::string_view, size_t> shard_of_file;
+  HashMap<absl::string_view, size_t> shard_of_tensor;
   std::vector<std::string> shards;
   for (const auto& [tensor, value] : (*map)->members()) {
     const std::string* const name = value.if_string();

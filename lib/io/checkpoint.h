@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "lib/base/hash_map.h"
 #include "lib/base/status.h"
 #include "lib/io/safetensors.h"
 
@@ -52,7 +52,7 @@ class Checkpoint {
   std::string directory_;
   std::vector<std::unique_ptr<const SafetensorsFile>> files_;
   std::vector<const TensorView*> tensors_;
-  absl::flat_hash_map<absl::string_view, const TensorView*> by_name_;
+  HashMap<absl::string_view, const TensorView*> by_name_;
   uint64_t total_bytes_ = 0;
 };
 

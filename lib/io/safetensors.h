@@ -16,10 +16,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 #include "lib/base/file.h"
+#include "lib/base/hash_map.h"
 #include "lib/base/status.h"
 #include "lib/tensor/dtype.h"
 
@@ -84,7 +84,7 @@ class SafetensorsFile {
   std::string path_;
   std::vector<TensorView> tensors_;
   std::vector<std::pair<std::string, std::string>> metadata_;
-  absl::flat_hash_map<absl::string_view, const TensorView*> by_name_;
+  HashMap<absl::string_view, const TensorView*> by_name_;
 };
 
 // Writes one file: the tensors are named first, then their data is appended in that order, in

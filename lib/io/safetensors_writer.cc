@@ -1,9 +1,9 @@
 #include <optional>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "lib/base/checked.h"
+#include "lib/base/hash_map.h"
 #include "lib/base/json.h"
 #include "lib/base/quote.h"
 #include "lib/io/safetensors.h"
@@ -40,7 +40,7 @@ absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(
     const std::vector<std::pair<std::string, std::string>>& metadata) {
   std::string header = "{";
   if (!metadata.empty()) AppendMetadata(metadata, &header);
-  absl::flat_hash_set<absl::string_view> names;
+  HashSet<absl::string_view> names;
   uint64_t offset = 0;
   for (const Tensor& tensor : tensors) {
     if (tensor.name == "__metadata__" || !names.insert(tensor.name).second) {

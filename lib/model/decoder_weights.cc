@@ -4,9 +4,9 @@
 #include <string>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "lib/base/hash_map.h"
 #include "lib/tensor/float16.h"
 
 namespace llmcore::core {
@@ -165,7 +165,7 @@ class Checker : public Visitor {
 
  private:
   const WeightSource& source_;
-  absl::flat_hash_set<std::string> known_;
+  HashSet<std::string> known_;
 };
 
 // What `value` is in a model that was converted to `format` as a whole: with 16-bit weights norms

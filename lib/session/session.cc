@@ -24,8 +24,8 @@ absl::StatusOr<uint64_t> EntropySeed() {
 }
 
 absl::Status ContextError(uint64_t length, int32_t max_context) {
-  return absl::OutOfRangeError(absl::StrCat("the sequence would have ", length,
-                                            " tokens, more than max_context = ", max_context));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the sequence would have ", length, " tokens, more than max_context = ", max_context));
 }
 
 // CANCELLED consumes the request to cancel: the next call runs.
@@ -73,7 +73,7 @@ absl::Status Session::AppendText(absl::string_view text) {
   LLMCORE_RETURN_IF_ERROR(model_->text()->tokenizer().status());
   EncodeOptions options;
   options.add_special = tokens_.empty();
-  options.parse_special = true;
+  options.parse_special = false;
   LLMCORE_ASSIGN_OR_RETURN(const std::vector<TokenId> ids,
                            (*model_->text()->tokenizer())->Encode(text, options));
   return AppendTokens(ids);

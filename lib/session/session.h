@@ -45,7 +45,8 @@ class Session {
   ~Session();
 
   // Appends to the sequence. Nothing is computed before logits or a generation ask for it. Text is
-  // encoded with the tokenizer's special tokens (BOS) when the sequence is empty.
+  // encoded with BOS, where the model expects it, when the sequence is empty; names of special
+  // tokens in it are plain characters.
   absl::Status AppendTokens(std::span<const TokenId> tokens);
   absl::Status AppendText(absl::string_view text);
   // Adds a message and renders the conversation with the model's chat template. The sequence

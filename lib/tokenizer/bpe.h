@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "lib/base/hash_map.h"
 #include "lib/tokenizer/model.h"
 
 namespace llmcore::core {
@@ -70,7 +70,7 @@ class BpeModel final : public Model {
   // No merge joins an escaped space (U+2581) to what stands before it, so that a text of
   // SentencePiece's kind can be encoded word by word.
   bool cuts_before_spaces_ = false;
-  absl::flat_hash_map<uint64_t, Merge> merges_;
+  HashMap<uint64_t, Merge> merges_;
   // Symbol of each byte, in byte-level mode its character, else its fallback piece; -1: none.
   std::array<TokenId, 256> byte_ids_;
   // By id. Filled in as words are met: a bounded cache that needs no lock, since every thread

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "lib/base/hash_map.h"
 
 namespace llmcore::core {
 
@@ -43,7 +43,7 @@ class ByteTrie {
     return static_cast<uint64_t>(node) << 8 | static_cast<uint8_t>(byte);
   }
 
-  absl::flat_hash_map<uint64_t, uint32_t> children_;  // (node, byte) -> node; the root is 0
+  HashMap<uint64_t, uint32_t> children_;  // (node, byte) -> node; the root is 0
   std::vector<uint32_t> values_ = {kNone};
 };
 

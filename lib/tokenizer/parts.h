@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "lib/base/hash_map.h"
 #include "lib/base/json.h"
 #include "lib/tokenizer/added_tokens.h"
 #include "lib/tokenizer/decoders.h"
@@ -33,8 +33,8 @@ struct TokenizerParts {
   std::vector<AddedToken> added_tokens;
   AddedTokenMatcher raw_matcher;         // of tokens that are not `normalized`
   AddedTokenMatcher normalized_matcher;  // of those that are
-  absl::flat_hash_map<TokenId, size_t> added_by_id;
-  absl::flat_hash_map<std::string, TokenId> added_by_content;
+  HashMap<TokenId, size_t> added_by_id;
+  HashMap<std::string, TokenId> added_by_content;
 
   std::array<std::optional<TokenId>, 4> special;  // by SpecialRole
   int32_t vocabulary_size = 0;

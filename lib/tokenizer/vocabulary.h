@@ -6,8 +6,8 @@
 #include <optional>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "lib/base/hash_map.h"
 #include "lib/base/json.h"
 #include "lib/base/status.h"
 
@@ -54,7 +54,7 @@ class Vocabulary {
  private:
   std::vector<char> text_;                 // all the pieces; never grows after Create
   std::vector<absl::string_view> pieces_;  // by id; data() == nullptr where there is none
-  absl::flat_hash_map<absl::string_view, TokenId> ids_;
+  HashMap<absl::string_view, TokenId> ids_;
   size_t longest_piece_ = 0;
 };
 

@@ -308,7 +308,8 @@ TEST(SessionTest, TooLongASequenceIsRefusedBeforeItIsTaken) {
   options.max_context = 64;
   const auto session = NewSession(Load(options));
   ASSERT_TRUE(session->AppendTokens(RandomTokens(60, 1, 500)).ok());
-  EXPECT_EQ(session->AppendTokens(RandomTokens(5, 1, 500)).code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(session->AppendTokens(RandomTokens(5, 1, 500)).code(),
+            absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(session->tokens().size(), 60u);
   GenerationParams params = Greedy(100);
   params.ignore_eos = true;
