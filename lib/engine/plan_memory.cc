@@ -27,6 +27,19 @@ uint64_t Blocks(int64_t tokens) {
   return CeilDivide(static_cast<uint64_t>(tokens), static_cast<uint64_t>(kBlockTokens));
 }
 
+// Positions that the rotary embedding was trained, or is stretched, for.
+int32_t LongestContext(const ModelConfig& config) {
+  const RopeConfig& rope = config.rope;
+  double positions = config.max_position_embeddings;
+  if (rope.scaling == RopeScaling::kLinear || rope.scaling == RopeScaling::kDynamic) {
+    positions *= std::max(rope.factor, 1.0);
+  } else if (rope.scaling == RopeScaling::kYarn) {
+    positions = std::max(
+        positions, static_cast<double>(rope.original_max_position_embeddings) * rope.factor);
+  }
+  return static_cast<int32_t>(std::min(positions, static_cast<double>(kMaxKvTokens)));
+}
+
 absl::Status CheckRequest(const MemoryRequest& request, const ModelConfig& config) {
   if (request.kv_cache_tokens.has_value()) {
     LLMCORE_RETURN_IF_ERROR(
@@ -39,7 +52,7 @@ absl::Status CheckRequest(const MemoryRequest& request, const ModelConfig& confi
   }
   if (request.max_context.has_value()) {
     LLMCORE_RETURN_IF_ERROR(
-        CheckRange("max_context", *request.max_context, 1, config.max_position_embeddings));
+        CheckRange("max_context", *request.max_context, 1, LongestContext(config)));
   }
   if (request.max_batch_tokens.has_value()) {
     LLMCORE_RETURN_IF_ERROR(CheckRange("max_batch_tokens", *request.max_batch_tokens, 1, 65536));
@@ -81,7 +94,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
   plan.activation_format = request.activation_format;
   plan.kv_block_tokens = kBlockTokens;
   plan.max_context = request.max_context.value_or(
-      std::min<int32_t>(config.max_position_embeddings, kDefaultMaxContext));
+      std::min(LongestContext(config), kDefaultMaxContext));
   plan.max_batch_tokens = request.max_batch_tokens.value_or(
       std::min(kDefaultBatchTokens, std::max(plan.max_context, 1)));
   LLMCORE_RETURN_IF_ERROR(PlanFixedParts(config, backend, &plan));
