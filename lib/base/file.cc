@@ -286,8 +286,8 @@ AtomicDirectoryWriter::~AtomicDirectoryWriter() {
     if (names.ok()) {
       for (const std::string& name : *names) unlink(JoinPath(temporary_path_, name).c_str());
     }
-  } catch (const std::bad_alloc&) {
-    // The directory stays behind; there is nobody to tell.
+  } catch (...) {
+    // No memory: the directory stays behind, and there is nobody to tell.
   }
   rmdir(temporary_path_.c_str());
 }
