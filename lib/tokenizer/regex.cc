@@ -18,7 +18,12 @@ constexpr uint32_t kMatchLimit = 20u << 20;
 constexpr uint32_t kHeapLimitKib = 64u << 10;
 
 struct CodeDeleter {
-  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+  void operator()(pcre2_code* code) const {
+    pcre2_code_free(code);
+    // PCRE2 keeps a page range for the next compiled pattern, which would be lost when this
+    // library, and PCRE2 with it, is unloaded.
+    pcre2_jit_free_unused_memory(nullptr);
+  }
 };
 struct CompileContextDeleter {
   void operator()(pcre2_compile_context* context) const { pcre2_compile_context_free(context); }
