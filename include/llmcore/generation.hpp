@@ -3,7 +3,7 @@
 //   Generation reply = chat.Generate({.max_tokens = 256});
 //   for (std::string_view piece : reply) std::cout << piece;              // text, or
 //   for (const Event& event : reply.events()) Use(event.token);           // tokens, or
-//   while (auto event = reply.Next().value()) Use(event->text);           // by hand
+//   while (const Event* event = reply.Next().value()) Use(event->text);   // by hand
 //
 // Errors. Next() returns them and never throws. A `for` has no place for a Result: an error ends
 // the loop and stays in error(), and where exceptions are switched on the loop then throws it, so
@@ -60,14 +60,12 @@ class Generation {
     return failed;
   }
 
-  // The next event; nullopt after the last one. An error ends the generation and is then returned
-  // by each further call.
-  Result<std::optional<Event>> Next() {
-    if (!Advance()) {
-      if (!error_.ok()) return error_;
-      return std::optional<Event>();
-    }
-    return std::optional<Event>(event_);
+  // The next event, valid until the call after; nullptr after the last one. An error ends the
+  // generation and is then returned by each further call.
+  Result<const Event*> Next() {
+    if (Advance()) return &event_;
+    if (!error_.ok()) return error_;
+    return static_cast<const Event*>(nullptr);
   }
 
   class End {};

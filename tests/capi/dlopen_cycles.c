@@ -13,7 +13,7 @@
 
 /* The first cycles fill caches of the loader and of the allocator. What is left after them may not
  * exceed this, which is less than one leaked handle of a model a cycle would take. */
-enum { kWarmUp = 100, kMaxGrowthKilobytes = 1024 };
+enum { kWarmUp = 100, kMaxGrowthKilobytes = 256 };
 
 static long ResidentKilobytes(void) {
   long pages = 0;

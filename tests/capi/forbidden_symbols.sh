@@ -10,10 +10,9 @@ forbidden="$forbidden"'|_?_?v?f?printf(_chk)?|puts|putchar|fputs|fputc|putc|fwri
 forbidden="$forbidden"'|stdout|stderr|stdin|std::(cout|cerr|clog|cin|wcout|wcerr|wclog)'
 forbidden="$forbidden"'|std::terminate\(\)|absl::.*(RawLog|raw_logging_internal::RawLog).*'
 found=$(
-  for object; do
-    "$nm" --undefined-only --format=posix "$object" | awk '{print $1}' | sed 's/@.*//' | "$filt" |
-      grep -Ex "$forbidden" | sed "s|^|$(basename "$object") |" || true
-  done | LC_ALL=C sort -u
+  "$nm" --print-file-name --undefined-only "$@" |
+    sed -e 's|^.*/\([^/]*\):[[:space:]]*U \(.*\)$|\1 \2|' -e 's/@.*//' | "$filt" |
+    grep -Ex "[^ ]+ ($forbidden)" | LC_ALL=C sort -u || true
 )
 listed=$(sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$allowed" | LC_ALL=C sort -u)
 status=0

@@ -3,22 +3,23 @@
 # Folders with one rank are siblings and may not include each other either.
 set -eu
 cd "$1"
+# io stands above its siblings' row, since quantizing a checkpoint asks config what the model is.
 ranks='base 0
 tensor 1
 backend 2
 cpu 3
 parallel 3
 config 4
-io 4
 tokenizer 4
 chat 4
-ops 5
-kv 6
-memory 6
-sampling 6
-model 7
-engine 8
-session 9'
+io 5
+ops 6
+kv 7
+memory 7
+sampling 7
+model 8
+engine 9
+session 10'
 find lib capi cuda include examples benchmarks 2>/dev/null -name '*.h' -o -name '*.hpp' -o -name '*.cc' \
   -o -name '*.cpp' -o -name '*.c' -o -name '*.cu' -o -name '*.cuh' |
   LC_ALL=C sort | xargs grep -nHE '^[[:space:]]*#[[:space:]]*include' |
