@@ -27,8 +27,10 @@ struct TemplateLimits {
   // Expressions and statements evaluated, items looped over, and 64-byte pieces of text handled.
   // A long conversation takes some 100,000; ten million take about a quarter of a second.
   uint64_t max_steps = 10'000'000;
-  // Nesting of the template's syntax plus its macro calls and recursive loops while rendering.
-  uint32_t max_depth = 600;
+  // Levels of nested statements and expressions while rendering, with those of the macros and
+  // recursive loops that they call; the syntax alone may take half of them. A level takes up to
+  // 1.2 KB of the thread's stack, so that 400 fit the 512 KB that some systems give a thread.
+  uint32_t max_depth = 400;
   // Bytes of the rendered text.
   uint64_t max_output_bytes = uint64_t{64} << 20;
   // Bytes of all values that the rendering makes: strings, lists, dictionaries. They are freed

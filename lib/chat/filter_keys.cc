@@ -23,7 +23,7 @@ absl::StatusOr<Value> KeyOf(Runtime& runtime, const Value& item, const Value& pa
 
 absl::StatusOr<Value> IgnoreCase(Runtime& runtime, const Value& value) {
   if (!value.is_string()) return value;
-  LLMCORE_RETURN_IF_ERROR(runtime.Spend(value.text().size() / 16));
+  LLMCORE_RETURN_IF_ERROR(runtime.Spend(value.text().size() / 8));
   return runtime.heap().CopyString(ToLower(value.text()));
 }
 

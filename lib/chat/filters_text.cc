@@ -23,7 +23,7 @@ template <std::string (*kTransform)(absl::string_view)>
 ValueOr Transform(Runtime& runtime, const Value& value, const Arguments& arguments) {
   LLMCORE_RETURN_IF_ERROR(ExpectNoArguments(arguments));
   LLMCORE_ASSIGN_OR_RETURN(const Value text, ToStr(runtime, value));
-  LLMCORE_RETURN_IF_ERROR(runtime.Spend(text.text().size() / 16));
+  LLMCORE_RETURN_IF_ERROR(runtime.Spend(text.text().size() / 8));
   return runtime.heap().CopyString(kTransform(text.text()), text.is_markup());
 }
 
@@ -180,7 +180,7 @@ ValueOr Truncate(Runtime& runtime, const Value& value, const Arguments& argument
 ValueOr WordCount(Runtime& runtime, const Value& value, const Arguments& arguments) {
   LLMCORE_RETURN_IF_ERROR(ExpectNoArguments(arguments));
   LLMCORE_ASSIGN_OR_RETURN(const Value text, ToStr(runtime, value));
-  LLMCORE_RETURN_IF_ERROR(runtime.Spend(text.text().size() / 16));
+  LLMCORE_RETURN_IF_ERROR(runtime.Spend(text.text().size() / 8));
   int64_t words = 0;
   bool in_word = false;
   for (size_t i = 0; i < text.text().size();) {
@@ -195,7 +195,7 @@ ValueOr WordCount(Runtime& runtime, const Value& value, const Arguments& argumen
 
 absl::StatusOr<std::string> UrlQuote(Runtime& runtime, const Value& value, bool for_query) {
   LLMCORE_ASSIGN_OR_RETURN(const Value text, ToStr(runtime, value));
-  LLMCORE_RETURN_IF_ERROR(runtime.Spend(text.text().size() / 16));
+  LLMCORE_RETURN_IF_ERROR(runtime.Spend(text.text().size() / 8));
   std::string out;
   for (const char c : text.text()) {
     const auto byte = static_cast<unsigned char>(c);

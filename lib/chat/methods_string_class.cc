@@ -16,7 +16,7 @@ using ValueOr = absl::StatusOr<Value>;
 template <std::string (*kTransform)(absl::string_view)>
 ValueOr Transform(Runtime& runtime, const Value& self, const Arguments& arguments) {
   LLMCORE_RETURN_IF_ERROR(ExpectNoArguments(arguments));
-  LLMCORE_RETURN_IF_ERROR(runtime.Spend(self.text().size() / 16));
+  LLMCORE_RETURN_IF_ERROR(runtime.Spend(self.text().size() / 8));
   return runtime.heap().CopyString(kTransform(self.text()), self.is_markup());
 }
 
@@ -24,7 +24,7 @@ ValueOr Transform(Runtime& runtime, const Value& self, const Arguments& argument
 template <bool (*kIsOfClass)(char32_t)>
 ValueOr AllOf(Runtime& runtime, const Value& self, const Arguments& arguments) {
   LLMCORE_RETURN_IF_ERROR(ExpectNoArguments(arguments));
-  LLMCORE_RETURN_IF_ERROR(runtime.Spend(self.text().size() / 16));
+  LLMCORE_RETURN_IF_ERROR(runtime.Spend(self.text().size() / 8));
   const absl::string_view text = self.text();
   for (size_t i = 0; i < text.size();) {
     const DecodedCharacter c = DecodeUtf8(text, i);
@@ -37,14 +37,14 @@ ValueOr AllOf(Runtime& runtime, const Value& self, const Arguments& arguments) {
 template <bool kUpper>
 ValueOr OnlyCase(Runtime& runtime, const Value& self, const Arguments& arguments) {
   LLMCORE_RETURN_IF_ERROR(ExpectNoArguments(arguments));
-  LLMCORE_RETURN_IF_ERROR(runtime.Spend(self.text().size() / 16));
+  LLMCORE_RETURN_IF_ERROR(runtime.Spend(self.text().size() / 8));
   return Value::Bool(HasOnlyCase(self.text(), kUpper));
 }
 
 // Words start in upper or title case and go on in lower case.
 ValueOr IsTitle(Runtime& runtime, const Value& self, const Arguments& arguments) {
   LLMCORE_RETURN_IF_ERROR(ExpectNoArguments(arguments));
-  LLMCORE_RETURN_IF_ERROR(runtime.Spend(self.text().size() / 16));
+  LLMCORE_RETURN_IF_ERROR(runtime.Spend(self.text().size() / 8));
   const absl::string_view text = self.text();
   bool in_word = false;
   bool any = false;

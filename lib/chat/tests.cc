@@ -104,7 +104,7 @@ BoolOr IsDivisibleBy(Runtime& runtime, const Value& value, const Arguments& argu
 BoolOr HasCase(Runtime& runtime, const Value& value, const Arguments& arguments, bool upper) {
   LLMCORE_RETURN_IF_ERROR(ExpectNoArguments(arguments));
   LLMCORE_ASSIGN_OR_RETURN(const Value text, ToStr(runtime, value));
-  LLMCORE_RETURN_IF_ERROR(runtime.Spend(text.text().size() / 16));
+  LLMCORE_RETURN_IF_ERROR(runtime.Spend(text.text().size() / 8));
   return HasOnlyCase(text.text(), upper);
 }
 

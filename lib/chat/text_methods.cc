@@ -52,7 +52,7 @@ absl::StatusOr<Value> ReplaceText(Runtime& runtime, absl::string_view text, absl
   std::string out;
   size_t position = 0;
   for (int64_t done = 0; count < 0 || done < count; ++done) {
-    LLMCORE_RETURN_IF_ERROR(runtime.SpendText(8 + from.size() + to.size()));
+    LLMCORE_RETURN_IF_ERROR(runtime.SpendText(64 + from.size() + to.size()));
     LLMCORE_RETURN_IF_ERROR(runtime.heap().Check(out.size() + to.size()));
     if (from.empty()) {  // before each character, and at the end
       out.append(to.data(), to.size());

@@ -286,6 +286,10 @@ std::string ToUpper(absl::string_view text) {
 std::string ToLower(absl::string_view text) {
   std::string out;
   out.reserve(text.size());
+  if (IsAscii(text)) {
+    for (const char c : text) out.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c);
+    return out;
+  }
   for (size_t i = 0; i < text.size();) {
     const DecodedCharacter c = DecodeUtf8(text, i);
     AppendLower(text, i, c.code_point, &out);
