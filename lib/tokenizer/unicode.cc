@@ -108,10 +108,19 @@ void Compose(std::vector<utf8proc_int32_t>* characters) {
   characters->erase(out, characters->end());
 }
 
-// Whether every byte is below `lead`, so that no character from the one it introduces on occurs.
-bool AllBelow(absl::string_view text, uint8_t lead) {
-  return std::all_of(text.begin(), text.end(),
-                     [lead](char byte) { return static_cast<uint8_t>(byte) < lead; });
+void AppendNormalized(absl::string_view text, NormalizationForm form,
+                      std::vector<utf8proc_int32_t>* characters, std::string* out) {
+  const bool composes = form == NormalizationForm::kNfc || form == NormalizationForm::kNfkc;
+  const bool compatibility = form == NormalizationForm::kNfkc || form == NormalizationForm::kNfkd;
+  characters->clear();
+  for (size_t i = 0; i < text.size();) {
+    const DecodedCharacter character = DecodeUtf8(text, i);
+    i += character.length;
+    AppendDecomposition(character.code_point, compatibility, characters);
+  }
+  SortCombiningMarks(characters);
+  if (composes) Compose(characters);
+  for (const utf8proc_int32_t c : *characters) AppendUtf8(static_cast<char32_t>(c), out);
 }
 
 }  // namespace
@@ -173,23 +182,30 @@ void AppendLowercase(char32_t c, std::string* out) {
   AppendUtf8(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))), out);
 }
 
+// Most characters of most texts stay as they are: those below U+0300 under NFC, ASCII under the
+// other forms. None of them combines with what stands before it, so only the stretches between them
+// are normalized, each with the character before it.
 std::string NormalizeUnicode(absl::string_view text, NormalizationForm form) {
-  const bool composes = form == NormalizationForm::kNfc || form == NormalizationForm::kNfkc;
-  const bool compatibility = form == NormalizationForm::kNfkc || form == NormalizationForm::kNfkd;
-  // Nothing below U+0300 changes under NFC, and nothing in ASCII under the others.
-  if (AllBelow(text, form == NormalizationForm::kNfc ? 0xCC : 0x80)) return std::string(text);
+  const uint8_t first_lead = form == NormalizationForm::kNfc ? 0xCC : 0x80;
+  const auto is_plain = [text, first_lead](size_t i) {
+    return static_cast<uint8_t>(text.data()[i]) < first_lead;
+  };
   std::vector<utf8proc_int32_t> characters;
-  characters.reserve(text.size());
-  for (size_t i = 0; i < text.size();) {
-    const DecodedCharacter character = DecodeUtf8(text, i);
-    i += character.length;
-    AppendDecomposition(character.code_point, compatibility, &characters);
-  }
-  SortCombiningMarks(&characters);
-  if (composes) Compose(&characters);
   std::string out;
   out.reserve(text.size());
-  for (const utf8proc_int32_t c : characters) AppendUtf8(static_cast<char32_t>(c), &out);
+  for (size_t done = 0; done < text.size();) {
+    size_t end = done;
+    size_t before = done;  // start of the last plain character
+    while (end < text.size() && is_plain(end)) {
+      before = end;
+      end += DecodeUtf8(text, end).length;
+    }
+    if (end == text.size()) before = end;
+    out.append(text.data() + done, before - done);
+    while (end < text.size() && !is_plain(end)) end += DecodeUtf8(text, end).length;
+    AppendNormalized(text.substr(before, end - before), form, &characters, &out);
+    done = end;
+  }
   return out;
 }
 
