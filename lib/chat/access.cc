@@ -273,7 +273,7 @@ absl::StatusOr<bool> ItemSource::Next(Runtime& runtime, Value* item) {
       const absl::string_view text = value_.text();
       if (position_ >= text.size()) return false;
       const size_t length = CharacterLength(text, position_);
-      *item = Value::String(text.substr(position_, length), value_.is_markup());
+      *item = Value::String(text.substr(position_, length));  // iterating over Markup gives str
       position_ += length;
       return true;
     }

@@ -32,27 +32,31 @@ absl::StatusOr<std::vector<KeyedItem>> KeyedItems(Runtime& runtime, const Value&
   std::vector<Value> items;
   LLMCORE_RETURN_IF_ERROR(AppendAll(runtime, iterable, &items));
   const bool by_item = options.attribute == nullptr || options.attribute->is_none();
-  std::vector<absl::string_view> paths;
+  std::vector<Value> paths;
   if (!by_item && options.several && options.attribute->is_string()) {
-    paths = absl::StrSplit(options.attribute->text(), ',');
+    for (const absl::string_view path : absl::StrSplit(options.attribute->text(), ',')) {
+      paths.push_back(Value::String(path));
+    }
+  } else if (!by_item) {
+    paths.push_back(*options.attribute);
   }
   std::vector<KeyedItem> keyed;
   keyed.reserve(items.size());
+  std::vector<Value> parts;
   for (const Value& item : items) {
-    Value key = item;
+    parts.clear();
     if (by_item) {
-      if (!options.case_sensitive) {
-        LLMCORE_ASSIGN_OR_RETURN(key, IgnoreCase(runtime, item));
-      }
-    } else if (paths.size() < 2) {
-      LLMCORE_ASSIGN_OR_RETURN(key, KeyOf(runtime, item, *options.attribute, options));
-    } else {
-      std::vector<Value> parts;
-      for (const absl::string_view path : paths) {
-        LLMCORE_ASSIGN_OR_RETURN(const Value part,
-                                 KeyOf(runtime, item, Value::String(path), options));
-        parts.push_back(part);
-      }
+      LLMCORE_ASSIGN_OR_RETURN(const Value part, options.case_sensitive
+                                                     ? absl::StatusOr<Value>(item)
+                                                     : IgnoreCase(runtime, item));
+      parts.push_back(part);
+    }
+    for (const Value& path : paths) {
+      LLMCORE_ASSIGN_OR_RETURN(const Value part, KeyOf(runtime, item, path, options));
+      parts.push_back(part);
+    }
+    Value key = parts[0];
+    if (options.several) {
       LLMCORE_ASSIGN_OR_RETURN(key, runtime.heap().CopyList(parts));
     }
     keyed.push_back({key, item});

@@ -18,7 +18,7 @@ struct KeyedItem {
 struct KeyOptions {
   const Value* attribute = nullptr;  // NULL or None: the item itself
   bool case_sensitive = false;       // else strings are compared in lower case
-  bool several = false;              // the attribute may be a list, "a,b"
+  bool several = false;              // the key is a list, of one part or of those of "a,b"
   const Value* fallback = nullptr;   // where the attribute is undefined
 };
 

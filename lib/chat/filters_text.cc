@@ -157,7 +157,6 @@ ValueOr Truncate(Runtime& runtime, const Value& value, const Arguments& argument
   LLMCORE_ASSIGN_OR_RETURN(const auto bound,
                            Bind(arguments, {"length", "killwords", "end", "leeway"}));
   LLMCORE_ASSIGN_OR_RETURN(const int64_t size, Length(runtime, value));
-  if (!value.is_string()) return Failure("the value must be a string");
   const auto integer = [](const Value* given, int64_t fallback) {
     return given == nullptr || !given->is_integral() ? fallback : given->as_int();
   };
@@ -169,6 +168,7 @@ ValueOr Truncate(Runtime& runtime, const Value& value, const Arguments& argument
   if (length < end_size) return Failure("expected length >= ", end_size, ", got ", length);
   if (leeway < 0) return Failure("expected leeway >= 0, got ", leeway);
   if (size - leeway <= length) return value;
+  if (!value.is_string()) return Unsupported("cutting a ", TypeName(value));
   absl::string_view kept =
       value.text().substr(0, CharacterOffset(value.text(), static_cast<size_t>(length - end_size)));
   if (bound[1] == nullptr || !IsTrue(*bound[1])) {

@@ -149,6 +149,16 @@ absl::Status ReprAt(Runtime& runtime, const Value& value, int depth, std::string
   }
 }
 
+// Decimal digits of other scripts, which Python's int() reads too.
+bool HasForeignDigit(absl::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const DecodedCharacter c = DecodeUtf8(text, i);
+    if (c.code_point >= 0x80 && IsDecimal(c.code_point)) return true;
+    i += c.length;
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::Status AppendStr(Runtime& runtime, const Value& value, std::string* out) {
@@ -249,7 +259,7 @@ absl::StatusOr<std::optional<int64_t>> ParseInteger(absl::string_view text, int 
     const char c = absl::ascii_tolower(static_cast<unsigned char>(raw));
     const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'z' ? c - 'a' + 10 : 99;
     if (digit >= base) {
-      if (static_cast<unsigned char>(raw) >= 0x80) return Unsupported("int() of such digits");
+      if (HasForeignDigit(text)) return Unsupported("int() of such digits");
       return std::nullopt;
     }
     previous_is_digit = true;

@@ -410,7 +410,9 @@ absl::StatusOr<Value> FormatPercent(Runtime& runtime, const Value& format, const
     LLMCORE_RETURN_IF_ERROR(runtime.heap().Check(out.size()));
     LLMCORE_RETURN_IF_ERROR(runtime.SpendText(text.size()));
   }
-  if (!by_name && used < positional.size() && !value.is_dict()) {
+  // Anything with [] that is neither text nor a tuple could be asked by name.
+  const bool is_mapping = value.is_dict() || value.is_undefined() || value.kind() == Kind::kList;
+  if (!by_name && used < positional.size() && !is_mapping) {
     return Failure("not all arguments converted during string formatting");
   }
   return runtime.heap().CopyString(out);

@@ -265,6 +265,7 @@ a{# comment {{ x }} #}b {#- strip -#} c
 {{ list | attr('count') is callable }} {{ d | attr('a') }}| {{ s | attr('nope') }}|
 {{ [3, 1] | sort | first }} {{ {'a': 1} | length }} {{ 'é' | length }} {{ [none, 1] | select('none') | list }} {{ [1, 'a'] | select('string') | list }}
 {{ [1, 'a'] | sort }}
+{{ [none, none] | sort }} {{ names | sort(attribute='zz') }} {{ ('ab' | e) | list }} {{ 'é' | int }} {{ list | truncate(5) }} {{ 'x' % undefined_thing }} {{ 'x' % [1] }}
 {{ [none, 1] | max }}
 {{ 3 | length }}
 {{ list | map | list }}
