@@ -11,8 +11,8 @@ namespace llmcore::core {
 namespace {
 
 // Two operations of a step follow each other within a few microseconds; parking and waking costs
-// about fifty. 4,000 looks with a pause are 40 to 150 microseconds on current x86.
-constexpr int kSpins = 4000;
+// about fifty. 1,000 looks with a pause are 10 to 50 microseconds on current x86.
+constexpr int kSpins = 1000;
 
 void Pause() {
 #if defined(__x86_64__)

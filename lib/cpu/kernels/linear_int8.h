@@ -196,12 +196,18 @@ void DotBlockTile(const unsigned char* scales, const unsigned char* codes,
   DotBlock<Codes, T>(scales, codes, activations, out);
 }
 
-// All tiles over one block.
+// All tiles over one block. Each asks for its share of the next block of the panel, which the
+// hardware would not fetch in time: it is touched once in a few microseconds.
 template <typename Codes>
 LLMCORE_INLINE void DotRows(const LinearInt8Args& a, const unsigned char* scales,
-                            const unsigned char* codes, const unsigned char* activations) {
+                            const unsigned char* codes, const unsigned char* activations,
+                            const unsigned char* next, int64_t next_bytes) {
   float* out = a.out;
+  const int64_t tiles = (a.rows + kTokenTile - 1) / kTokenTile;
+  const int64_t share = (next_bytes / tiles + 63) / 64 * 64;
   for (int64_t row = 0; row < a.rows; row += kTokenTile) {
+    for (int64_t i = 0; i < share; i += 64) __builtin_prefetch(next + i);
+    next += share;
     WithCount(a.rows - row, [&](auto tokens) {
       DotBlockTile<Codes, tokens.value>(scales, codes, activations, out);
     });
@@ -227,9 +233,9 @@ void LinearInt8(const LinearInt8Args& a) {
   for (int64_t b = 0; b < a.blocks; ++b) {
     if (kInt4 && a.rows >= kSpreadRows) {
       SpreadNibbles(block + kScaleBytes, a.scratch);
-      DotRows<ByteCodes<8>>(a, block, a.scratch, activations);
+      DotRows<ByteCodes<8>>(a, block, a.scratch, activations, block + kBytes, kBytes);
     } else {
-      DotRows<Packed>(a, block, block + kScaleBytes, activations);
+      DotRows<Packed>(a, block, block + kScaleBytes, activations, block + kBytes, kBytes);
     }
     block += kBytes;
     activations += a.block_stride;
