@@ -36,7 +36,7 @@
  *  9. Files of a model are mapped into memory while it loads. Another program that shortens one of
  *     them at that time is outside what any library can survive: replace files by renaming.
  * 10. A function that is here stays, with its meaning, for as long as the major version. What is
- * not settled is declared in llmcore_experimental.h.
+ *     not settled is declared in llmcore_experimental.h.
  */
 #ifndef LLMCORE_LLMCORE_H_
 #define LLMCORE_LLMCORE_H_
@@ -64,8 +64,7 @@ extern "C" {
  * version of this header. Static storage. */
 LLMCORE_API const char* llmcore_version(void);
 
-/* ---- Errors -------------------------------------------------------------------------------------
- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 typedef struct llmcore_error llmcore_error;
 
@@ -78,16 +77,14 @@ typedef struct llmcore_error llmcore_error;
 #define LLMCORE_NOT_FOUND UINT32_C(5) /* a file, a model, a tensor */
 #define LLMCORE_ALREADY_EXISTS UINT32_C(6)
 #define LLMCORE_PERMISSION_DENIED UINT32_C(7)
-#define LLMCORE_RESOURCE_EXHAUSTED UINT32_C(8)  /* memory, budget, context, disk */
+#define LLMCORE_RESOURCE_EXHAUSTED UINT32_C(8)  /* memory, budget, disk */
 #define LLMCORE_FAILED_PRECONDITION UINT32_C(9) /* not now: the handle is in use, or ended */
 #define LLMCORE_ABORTED UINT32_C(10)
-#define LLMCORE_OUT_OF_RANGE UINT32_C(11)
-#define LLMCORE_UNIMPLEMENTED                                                                   \
-  UINT32_C(12)                           /* a valid model that this library does not understand \
-                                          */
-#define LLMCORE_INTERNAL UINT32_C(13)    /* a defect of this library */
-#define LLMCORE_UNAVAILABLE UINT32_C(14) /* a device or a system call failed */
-#define LLMCORE_DATA_LOSS UINT32_C(15)   /* a file is damaged */
+#define LLMCORE_OUT_OF_RANGE UINT32_C(11)  /* longer than the maximal context */
+#define LLMCORE_UNIMPLEMENTED UINT32_C(12) /* a valid model that the library does not know */
+#define LLMCORE_INTERNAL UINT32_C(13)      /* a defect of this library */
+#define LLMCORE_UNAVAILABLE UINT32_C(14)   /* a device or a system call failed */
+#define LLMCORE_DATA_LOSS UINT32_C(15)     /* a file is damaged */
 #define LLMCORE_UNAUTHENTICATED UINT32_C(16)
 
 /* One of the codes above; LLMCORE_OK for NULL. */
@@ -97,14 +94,12 @@ LLMCORE_API uint32_t llmcore_error_code(const llmcore_error* error);
  * borrowed from the error; "" for NULL. For people: its wording may change. */
 LLMCORE_API const char* llmcore_error_message(const llmcore_error* error);
 
-/* For RESOURCE_EXHAUSTED the bytes that would have been enough, where they are known; otherwise 0.
- */
+/* For RESOURCE_EXHAUSTED the bytes that would have been enough, where they are known; else 0. */
 LLMCORE_API uint64_t llmcore_error_bytes_needed(const llmcore_error* error);
 
 LLMCORE_API void llmcore_error_destroy(llmcore_error* error);
 
-/* ---- Results that the caller owns ---------------------------------------------------------------
- */
+/* ---- Results that the caller owns ------------------------------------------------------------ */
 
 /* A text. Const: any thread. */
 typedef struct llmcore_text llmcore_text;
@@ -122,8 +117,7 @@ LLMCORE_API const llmcore_token* llmcore_tokens_data(const llmcore_tokens* token
 LLMCORE_API size_t llmcore_tokens_size(const llmcore_tokens* tokens);               /* ids */
 LLMCORE_API void llmcore_tokens_destroy(llmcore_tokens* tokens);
 
-/* ---- Cancelling ---------------------------------------------------------------------------------
- */
+/* ---- Cancelling ------------------------------------------------------------------------------ */
 
 /* Stops a load or a quantization from another thread, within 50 ms: the call returns CANCELLED. */
 typedef struct llmcore_cancel_token llmcore_cancel_token;
@@ -135,7 +129,7 @@ LLMCORE_API void llmcore_cancel_token_cancel(llmcore_cancel_token* token);
 /* Work that was given the token may still run: it then cannot be cancelled any more. */
 LLMCORE_API void llmcore_cancel_token_destroy(llmcore_cancel_token* token);
 
-/* ---- Model options ------------------------------------------------------------------------------
+/* ---- Model options ---------------------------------------------------------------------------
  * What is not set has the default that the setter names. Setters validate: INVALID_ARGUMENT names
  * the field, and the option keeps its value. Changing or destroying options does not touch a model
  * that was loaded with them.
@@ -150,8 +144,9 @@ LLMCORE_API void llmcore_model_options_destroy(llmcore_model_options* options);
 LLMCORE_API llmcore_error* llmcore_model_options_set_device(llmcore_model_options* options,
                                                             const char* device, size_t device_size);
 
-/* How weights are held in memory: "auto" (the default: as stored when the checkpoint is quantized,
- * else "bf16"), "f32", "bf16", "f16", "int8", "int4". int8 and int4 are quantized while loading. */
+/* How weights are held in memory: "auto" (the default: as most of them are stored), "f32", "bf16",
+ * "f16", "int8", "int4". int8 and int4 are quantized while loading; weights that are stored so can
+ * have no other format. */
 LLMCORE_API llmcore_error* llmcore_model_options_set_weight_format(llmcore_model_options* options,
                                                                    const char* format,
                                                                    size_t format_size);
@@ -225,7 +220,7 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_log_callback(llmcore_model_
 LLMCORE_API llmcore_error* llmcore_model_options_set_cancel_token(llmcore_model_options* options,
                                                                   llmcore_cancel_token* token);
 
-/* ---- Memory plan --------------------------------------------------------------------------------
+/* ---- Memory plan -----------------------------------------------------------------------------
  * What a model takes, in bytes, known before any of it is taken: loading allocates exactly this.
  */
 
@@ -271,14 +266,14 @@ LLMCORE_API uint32_t llmcore_plan_activation_format(const llmcore_plan* plan);
 LLMCORE_API uint32_t llmcore_plan_max_context(const llmcore_plan* plan);
 LLMCORE_API uint64_t llmcore_plan_kv_cache_tokens(const llmcore_plan* plan);
 
-/* {"total_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}: everything above by name.
+/* {"total_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}: all of the above by name.
  */
 LLMCORE_API llmcore_error* llmcore_plan_json(const llmcore_plan* plan, llmcore_text** out_text);
 
 /* Takes NULL; not for a borrowed plan. */
 LLMCORE_API void llmcore_plan_destroy(llmcore_plan* plan);
 
-/* ---- Model --------------------------------------------------------------------------------------
+/* ---- Model -----------------------------------------------------------------------------------
  * Weights on a device, the KV cache that its sessions share, a tokenizer and a chat template. Const
  * once it is loaded: sessions of several threads may share it, and each gets the answer that it
  * would get alone. `path` is a Hugging Face model directory as downloaded, or the name of a model
@@ -301,8 +296,7 @@ LLMCORE_API llmcore_error* llmcore_model_load(const char* path, size_t path_size
                                               const llmcore_model_options* options,
                                               llmcore_model** out_model);
 
-/* Sessions, tokenizers and generations of the model go on: memory is freed with the last of them.
- */
+/* Sessions, tokenizers and generations of the model go on: the last of them frees the memory. */
 LLMCORE_API void llmcore_model_destroy(llmcore_model* model);
 
 /* The plan that was allocated; borrowed. */
@@ -320,7 +314,7 @@ LLMCORE_API const char* llmcore_model_backend_description(const llmcore_model* m
 /* Whether the token ends a reply of this model. */
 LLMCORE_API bool llmcore_model_is_end_of_text(const llmcore_model* model, llmcore_token token);
 
-/* ---- Tokenizer ----------------------------------------------------------------------------------
+/* ---- Tokenizer -------------------------------------------------------------------------------
  * Text to token ids and back, and messages to text. Const: any thread. Flags that are not listed
  * are INVALID_ARGUMENT.
  */
@@ -384,7 +378,7 @@ LLMCORE_API llmcore_error* llmcore_tokenizer_token_text(const llmcore_tokenizer*
                                                         llmcore_token token,
                                                         llmcore_text** out_text);
 
-/* ---- Session ------------------------------------------------------------------------------------
+/* ---- Session ---------------------------------------------------------------------------------
  * One sequence of tokens and its part of the KV cache. Appending computes nothing: that happens
  * when logits or a generation ask for it. A session holds either messages or plain text and tokens,
  * not both (FAILED_PRECONDITION). A call that changes a session ends a generation of it.
@@ -412,8 +406,7 @@ LLMCORE_API llmcore_error* llmcore_session_append_text(llmcore_session* session,
                                                        size_t text_size);
 
 /* Appends a message ("system", "user", "assistant", ...) through the model's chat template. Names
- * of special tokens in the content become those tokens, as in every program that renders templates.
- */
+ * of special tokens in the content become those tokens, as wherever templates are rendered. */
 LLMCORE_API llmcore_error* llmcore_session_append_message(llmcore_session* session,
                                                           const char* role, size_t role_size,
                                                           const char* content, size_t content_size);
@@ -460,7 +453,7 @@ LLMCORE_API llmcore_error* llmcore_session_logits(llmcore_session* session,
  * CANCELLED within 50 ms. What was computed and generated before stays. */
 LLMCORE_API void llmcore_session_cancel(llmcore_session* session);
 
-/* ---- Sampling parameters ------------------------------------------------------------------------
+/* ---- Sampling parameters ---------------------------------------------------------------------
  * What is not set follows the model's generation_config.json, and then the default that the setter
  * names. Setters validate as those of the model options do.
  */
@@ -530,7 +523,7 @@ LLMCORE_API llmcore_error* llmcore_sampling_params_set_logprobs(llmcore_sampling
 LLMCORE_API llmcore_error* llmcore_sampling_params_set_ignore_eos(llmcore_sampling_params* params,
                                                                   bool ignore_eos);
 
-/* ---- Generation ---------------------------------------------------------------------------------
+/* ---- Generation ------------------------------------------------------------------------------
  * A reply that is being made. Pull events until there is none; stop early by destroying it. What
  * was generated is part of the session, as tokens and, with messages, as a message of the
  * assistant.
@@ -585,7 +578,7 @@ LLMCORE_API llmcore_error* llmcore_event_top_logprob(const llmcore_event* event,
 #define LLMCORE_FINISH_CONTEXT_FULL UINT32_C(4) /* the sequence is as long as it can be */
 LLMCORE_API uint32_t llmcore_event_finish_reason(const llmcore_event* event);
 
-/* ---- Quantization -------------------------------------------------------------------------------
+/* ---- Quantization ----------------------------------------------------------------------------
  * int4 in blocks of 128 values: a block has a scale in bf16 and 128 codes of 4 bits, the even one
  * in the high half of a byte. The last block may be short.
  */
