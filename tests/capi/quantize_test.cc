@@ -1,4 +1,5 @@
 #include <cstring>
+#include <filesystem>
 #include <limits>
 
 #include "tests/capi/support.h"
@@ -66,6 +67,59 @@ TEST(QuantizeTest, NullIsTakenWithoutValuesOnly) {
   EXPECT_TRUE(Fails(llmcore_dequantize_int4(packed, nullptr, 1, values), kInvalid, "scales"));
   EXPECT_TRUE(Fails(llmcore_dequantize_int4(packed, scales, 1, nullptr), kInvalid, "out_values"));
   EXPECT_TRUE(Fails(llmcore_quantize_int4(values, UINT64_MAX, packed, scales), kInvalid, "count"));
+}
+
+llmcore_error* QuantizeTo(const std::string& directory, const llmcore_model_options* options) {
+  return llmcore_quantize_checkpoint(kModelPath, strlen(kModelPath), directory.data(),
+                                     directory.size(), options);
+}
+
+std::vector<float> LogitsOf(const llmcore_model* model) {
+  const Session session = NewSession(model);
+  const llmcore_token ids[] = {506, 509, 49, 46, 49};
+  EXPECT_TRUE(Works(llmcore_session_append_tokens(session.get(), ids, 5)));
+  const float* values = nullptr;
+  size_t count = 0;
+  EXPECT_TRUE(Works(llmcore_session_logits(session.get(), &values, &count)));
+  return std::vector<float>(values, values + count);
+}
+
+TEST(QuantizeTest, ACheckpointLoadsToTheLogitsOfTheOneQuantizedAtLoad) {
+  const std::string directory = testing::TempDir() + "llmcore_capi_quantize_test";
+  std::filesystem::remove_all(directory);
+  int lines = 0;
+  for (const std::string_view format : {"int4", "int8"}) {
+    const Options options = NewOptions();
+    ASSERT_TRUE(Works(
+        llmcore_model_options_set_weight_format(options.get(), format.data(), format.size())));
+    ASSERT_TRUE(Works(llmcore_model_options_set_log_callback(
+        options.get(),
+        [](void* user, uint32_t, const char*, size_t) {
+          ++*static_cast<int*>(user);
+          return true;
+        },
+        &lines, nullptr)));
+    ASSERT_TRUE(Works(QuantizeTo(directory, options.get())));
+    EXPECT_GT(lines, 0) << "a line a tensor";
+    EXPECT_TRUE(Fails(QuantizeTo(directory, options.get()), LLMCORE_ALREADY_EXISTS));
+    EXPECT_EQ(LogitsOf(LoadModel(nullptr, directory).get()),
+              LogitsOf(LoadModel(options.get()).get()));
+    std::filesystem::remove_all(directory);
+  }
+}
+
+TEST(QuantizeTest, ACheckpointThatIsCancelledLeavesNothing) {
+  const std::string directory = testing::TempDir() + "llmcore_capi_quantize_cancelled";
+  std::filesystem::remove_all(directory);
+  const Options options = NewOptions();
+  ASSERT_TRUE(Works(llmcore_model_options_set_progress_callback(
+      options.get(), [](void*, const char*, size_t, uint64_t, uint64_t) { return false; }, nullptr,
+      nullptr)));
+  EXPECT_TRUE(Fails(QuantizeTo(directory, options.get()), LLMCORE_CANCELLED));
+  EXPECT_FALSE(std::filesystem::exists(directory));
+  EXPECT_TRUE(Fails(QuantizeTo("", nullptr), LLMCORE_INVALID_ARGUMENT, "dst is empty"));
+  ASSERT_TRUE(Works(llmcore_model_options_set_weight_format(options.get(), "f16", 3)));
+  EXPECT_TRUE(Fails(QuantizeTo(directory, options.get()), LLMCORE_INVALID_ARGUMENT, "f16"));
 }
 
 }  // namespace
