@@ -78,6 +78,7 @@ install_packages() {
   fi
   # shellcheck disable=SC2086  # package names are words
   phase "installing $missing" apt_install $missing
+  rm -f "$build_dir/build.ninja"  # what was just installed is to be found
 }
 
 configure() {
