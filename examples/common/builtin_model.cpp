@@ -3,12 +3,18 @@
 #include <stdlib.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
 
 namespace examples {
 namespace {
+
+std::string TemporaryFolder() {
+  const char* chosen = std::getenv("TMPDIR");
+  return chosen != nullptr && *chosen != '\0' ? chosen : "/tmp";
+}
 
 [[noreturn]] void FailToWrite(const std::string& path) {
   throw std::system_error(errno, std::generic_category(),
@@ -17,8 +23,7 @@ namespace {
 
 }  // namespace
 
-BuiltinModelDirectory::BuiltinModelDirectory()
-    : path_((std::filesystem::temp_directory_path() / "llmcore-XXXXXX").string()) {
+BuiltinModelDirectory::BuiltinModelDirectory() : path_(TemporaryFolder() + "/llmcore-XXXXXX") {
   if (mkdtemp(path_.data()) == nullptr) FailToWrite(path_);
   for (const BuiltinFile& file : BuiltinModelFiles()) {
     std::ofstream out(path_ + "/" + file.name, std::ios::binary);

@@ -74,6 +74,7 @@ class EditingSource : public LineSource {
   LineEditor::Outcome Read(const std::string& prompt, std::string* line) override {
     prompt_ = ToWide(prompt);
     interrupted_ = false;
+    el_wset(edit_, EL_PREP_TERM, 1);  // before the prompt: a key may follow it at once
     AnnouncePastes(true);
     int count = 0;
     const wchar_t* typed = el_wgets(edit_, &count);

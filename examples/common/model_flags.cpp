@@ -9,23 +9,32 @@
 #include "progress.h"
 
 namespace examples {
+
+CLI::Validator AtLeastOne() {
+  return CLI::Validator(CLI::PositiveNumber).description("");
+}
+
+CLI::Validator Between(double low, double high) {
+  return CLI::Range(low, high).description("");
+}
+
 namespace {
 
+// The names of `formats` in the help and as the only ones that are taken.
 template <typename Format>
 void AddFormatFlag(CLI::App& app, const std::string& name, const std::string& description,
                    const std::vector<Format>& formats, Format& chosen) {
   std::vector<std::string> names;
   for (const Format format : formats) names.emplace_back(llmcore::Name(format));
-  app.add_option_function<std::string>(
-         name,
-         [formats, &chosen](const std::string& value) {
-           for (const Format format : formats) {
-             if (llmcore::Name(format) == value) chosen = format;
-           }
-         },
-         description)
-      ->check(CLI::IsMember(names))
-      ->type_name("");
+  const auto choose = [formats, &chosen](const std::string& value) {
+    for (const Format format : formats) {
+      if (llmcore::Name(format) == value) chosen = format;
+    }
+  };
+  app.add_option_function<std::string>(name, choose,
+                                       description + ": " + CLI::detail::join(names, ", "))
+      ->check(CLI::IsMember(names).description(""))
+      ->type_name("FORMAT");
 }
 
 std::string CheckDevice(const std::string& device) {
@@ -65,12 +74,12 @@ void AddModelFlags(CLI::App& app, ModelFlag model, ModelFlags& flags) {
       ->check(CheckDevice);
   app.add_option("--max-context", options.max_context, "Tokens of one conversation at most")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeastOne());
   app.add_option("--memory-budget", options.memory_budget,
                  "The most memory that the model may take, such as 512M or 6G")
       ->type_name("SIZE")
-      ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::PositiveNumber);
+      ->transform(CLI::AsSizeValue(false).description(""))
+      ->check(AtLeastOne());
   app.add_option("--threads", options.threads, "Threads that compute; 0, the default: one per core")
       ->type_name("N");
 }

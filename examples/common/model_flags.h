@@ -25,6 +25,10 @@ void AddModelFlags(CLI::App& app, ModelFlag model, ModelFlags& flags);
 // --model alone.
 void AddModelFlag(CLI::App& app, ModelFlag model, std::string& path);
 
+// Checks that say nothing in --help, where the description says it.
+CLI::Validator AtLeastOne();
+CLI::Validator Between(double low, double high);
+
 // A directory that Model::Load takes: the one of --model, or the built-in model's.
 class ModelDirectory {
  public:

@@ -7,7 +7,9 @@
 #include <iostream>
 #include <iterator>
 #include <llmcore/llmcore.hpp>
+#include <memory>
 #include <new>
+#include <sstream>
 #include <system_error>
 
 #include "interrupt.h"
@@ -25,11 +27,47 @@ int Fail(const CLI::App& app, std::string sentence, int status) {
   return status;
 }
 
+// --help in lines of 100 columns.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(28); }
+
+  std::string make_option(const CLI::Option* option, bool is_positional) const override {
+    std::string text = "  " + make_option_name(option, is_positional) + make_option_opts(option);
+    const size_t indent = get_column_width();
+    size_t column = text.size();
+    if (column + 2 > indent) {
+      text += '\n';
+      column = 0;
+    }
+    text.append(indent - column, ' ');
+    column = indent;
+    std::istringstream words(make_option_desc(option));
+    for (std::string word; words >> word;) {
+      if (column > indent && column + 1 + word.size() > kColumns) {
+        text.append("\n").append(indent, ' ');
+        column = indent;
+      }
+      if (column > indent) {
+        text += ' ';
+        ++column;
+      }
+      text += word;
+      column += word.size();
+    }
+    return text + '\n';
+  }
+
+ private:
+  static constexpr size_t kColumns = 100;
+};
+
 }  // namespace
 
 int RunProgram(CLI::App& app, int argc, char** argv, const std::function<void()>& work) {
   app.set_version_flag("--version", "llmcore " + std::string(llmcore::Version()));
-  app.get_formatter()->column_width(34);
+  app.formatter(std::make_shared<HelpFormatter>());
+  for (CLI::App* command : app.get_subcommands(nullptr)) command->formatter(app.get_formatter());
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version

@@ -1,0 +1,83 @@
+#include "conversation.h"
+
+#include <atomic>
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include "common/stopwatch.h"
+
+namespace examples {
+Conversation::Conversation(const llmcore::Model& model, const ConversationOptions& options,
+                           InterruptWatcher& interrupts)
+    : model_(model), options_(options), interrupts_(interrupts), session_(NewSession()) {}
+
+llmcore::Session Conversation::NewSession() const {
+  llmcore::Session session = llmcore::Session::Create(model_).value();
+  if (!options_.system.empty()) session.AddSystem(options_.system).value();
+  return session;
+}
+
+void Conversation::Reset() {
+  session_ = NewSession();
+}
+
+void Conversation::Save(const std::string& path) {
+  session_.Save(path).value();
+}
+
+void Conversation::Load(const std::string& path) {
+  session_ = llmcore::Session::Restore(model_, path).value();
+}
+
+void Conversation::Add(const std::string& text) {
+  const llmcore::Result<void> added =
+      options_.raw ? session_.AppendText(text) : session_.AddUser(text);
+  session_.ClearError();  // the conversation goes on without what could not be added
+  added.value();
+}
+
+Conversation::Ending Conversation::Reply(const std::string& text) {
+  speed_ = Speed();
+  const uint64_t before = session_.length();
+  std::atomic<bool> interrupted = false;
+  const InterruptWatcher::Scope scope(interrupts_, [&] {
+    interrupted = true;
+    session_.Cancel();
+  });
+  Add(text);
+  for (;;) {
+    llmcore::Generation generation = session_.Generate(options_.sampling);
+    speed_.prompt_tokens = session_.length() - before;
+    try {
+      return Stream(std::move(generation));
+    } catch (const llmcore::Error& error) {
+      if (error.code() != llmcore::ErrorCode::kCancelled) throw;
+      if (interrupted) return Ending::kInterrupted;
+      // A Ctrl-C that came just after the end of the last reply: this one was not meant.
+    }
+  }
+}
+
+Conversation::Ending Conversation::Stream(llmcore::Generation generation) {
+  Stopwatch watch;
+  for (const llmcore::Event& event : generation.events()) {
+    if (event.token && speed_.reply_tokens++ == 0) {
+      speed_.prompt_seconds = watch.seconds();
+      watch.Restart();
+    }
+    std::fwrite(event.text.data(), 1, event.text.size(), stdout);
+    std::fflush(stdout);
+    speed_.reply_seconds = watch.seconds();
+  }
+  switch (generation.finish_reason()) {
+    case llmcore::FinishReason::kContextFull:
+      return Ending::kContextFull;
+    case llmcore::FinishReason::kMaxTokens:
+      return Ending::kMaxTokens;
+    default:
+      return Ending::kComplete;
+  }
+}
+
+}  // namespace examples
