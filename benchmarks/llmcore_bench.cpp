@@ -1,0 +1,215 @@
+// How fast a model reads prompts and generates, through the public API: what an application gets.
+//
+//   llmcore_bench --model llama-3.2-1b --weights int4 -p 512 -n 128 -t 2 --json
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <llmcore/experimental.hpp>
+#include <llmcore/llmcore.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/model_flags.h"
+#include "common/program.h"
+#include "common/progress.h"
+#include "common/sizes.h"
+#include "common/stopwatch.h"
+
+namespace {
+
+struct Workload {
+  uint32_t prompt_tokens = 512;
+  uint32_t generated_tokens = 128;
+  uint32_t batch = 1;  // sequences at a time, each with a thread of its own
+  uint32_t repetitions = 3;
+};
+
+struct Samples {
+  std::vector<double> prompt;      // tokens/s of all sequences together
+  std::vector<double> generation;  // tokens/s of all sequences together
+};
+
+double Median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+// Any ids do for speed; the same on each run. A linear congruential generator (Knuth's MMIX).
+std::vector<llmcore::Token> MakePrompt(uint32_t length, uint32_t vocabulary, uint64_t seed) {
+  std::vector<llmcore::Token> ids(length);
+  for (llmcore::Token& id : ids) {
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    id = static_cast<llmcore::Token>((seed >> 33) % vocabulary);
+  }
+  return ids;
+}
+
+// Runs `work(i)` for each sequence in a thread of its own and returns the seconds until all ended.
+template <typename Work>
+double TimeAll(uint32_t count, const Work& work) {
+  std::vector<std::exception_ptr> failures(count);
+  const examples::Stopwatch watch;
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < count; ++i) {
+    threads.emplace_back([&, i] {
+      try {
+        work(i);
+      } catch (...) {
+        failures[i] = std::current_exception();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const double seconds = watch.seconds();
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+  return seconds;
+}
+
+// One repetition: all prompts, then all replies. The two are parted so that neither's time holds
+// some of the other's.
+void Measure(const llmcore::Model& model, const Workload& load, Samples& samples) {
+  std::vector<llmcore::Session> sessions;
+  for (uint32_t i = 0; i < load.batch; ++i) {
+    sessions.push_back(llmcore::Session::Create(model).value());
+    sessions[i]
+        .AppendTokens(MakePrompt(load.prompt_tokens, model.vocabulary_size(), i + 1))
+        .value();
+  }
+  const double prompt_seconds =
+      TimeAll(load.batch, [&](uint32_t i) { static_cast<void>(sessions[i].Logits().value()); });
+  samples.prompt.push_back(load.batch * double{1} * load.prompt_tokens / prompt_seconds);
+  if (load.generated_tokens == 0) return;
+
+  // The first token is drawn from the prompt's logits, so one more is generated than counted.
+  std::vector<llmcore::Generation> replies;
+  for (llmcore::Session& session : sessions) {
+    llmcore::SamplingParams params;
+    params.temperature = 0;
+    params.ignore_eos = true;
+    params.max_tokens = load.generated_tokens + 1;
+    replies.push_back(session.Generate(params));
+    static_cast<void>(replies.back().Next().value());
+  }
+  const double reply_seconds = TimeAll(load.batch, [&](uint32_t i) {
+    while (replies[i].Next().value()) {
+    }
+  });
+  for (const llmcore::Generation& reply : replies) {
+    if (reply.token_count() != load.generated_tokens + 1) {
+      throw std::runtime_error("a reply ended early, after " + std::to_string(reply.token_count()) +
+                               " tokens");
+    }
+  }
+  samples.generation.push_back(load.batch * double{1} * load.generated_tokens / reply_seconds);
+}
+
+uint64_t PeakResidentBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;  // Linux counts KiB
+}
+
+llmcore::Model Load(const examples::ModelFlags& flags, examples::InterruptWatcher& interrupts) {
+  if (flags.path.empty() || std::filesystem::exists(flags.path) ||
+      flags.path.find('/') != std::string::npos) {
+    return examples::LoadModel(flags, interrupts);
+  }
+  return llmcore::experimental::LoadSynthetic(flags.path, flags.options).value();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Measures how fast a model reads prompts and generates.", "llmcore_bench");
+  app.footer(
+      "--model also takes a shape, qwen2.5-0.5b, llama-3.2-1b, llama-3-8b or qwen2.5-32b: "
+      "random weights of that shape, made in memory.");
+  examples::ModelFlags flags;
+  Workload load;
+  bool json = false;
+  examples::AddModelFlags(app, examples::ModelFlag::kBuiltinByDefault, flags);
+  app.add_option("-p,--prompt-tokens", load.prompt_tokens, "Tokens of a prompt")
+      ->type_name("N")
+      ->check(examples::AtLeastOne());
+  app.add_option("-n,--generated-tokens", load.generated_tokens, "Tokens of a reply; 0: none")
+      ->type_name("N");
+  app.add_option("-b,--batch", load.batch, "Sequences at a time")
+      ->type_name("N")
+      ->check(examples::Between(1, 4096));
+  app.get_option("--threads")->description("As -t");
+  app.add_option("-t", flags.options.threads, "Threads that compute; 0, the default: one per core")
+      ->type_name("N");
+  app.add_option("-r,--repetitions", load.repetitions, "Samples to take the median of")
+      ->type_name("N")
+      ->check(examples::AtLeastOne());
+  app.add_flag("--json", json, "Print JSON");
+
+  return examples::RunProgram(app, argc, argv, [&] {
+    examples::InterruptWatcher interrupts;
+    const uint32_t length = load.prompt_tokens + load.generated_tokens + 1;
+    if (!flags.options.max_context) flags.options.max_context = length;
+    // A little more than the sequences hold: each ends in a block of its own.
+    flags.options.kv_cache_tokens = uint64_t{load.batch} * (length + 64);
+
+    const examples::Stopwatch loading;
+    const llmcore::Model model = Load(flags, interrupts);
+    const double load_seconds = loading.seconds();
+    const llmcore::MemoryPlan plan = model.plan().value();
+
+    Samples samples;
+    examples::ProgressBar bar("measuring");
+    Workload warm_up = load;  // wakes the threads and touches the memory once
+    warm_up.prompt_tokens = std::min(load.prompt_tokens, 32u);
+    warm_up.generated_tokens = std::min(load.generated_tokens, 2u);
+    Measure(model, warm_up, samples);
+    samples = Samples();
+    for (uint32_t i = 0; i < load.repetitions; ++i) {
+      Measure(model, load, samples);
+      bar.Update(i + 1, load.repetitions);
+    }
+    bar.Clear();
+
+    const auto name = [](auto format) { return std::string(llmcore::Name(format)); };
+    if (json) {
+      const nlohmann::ordered_json object = {
+          {"model", flags.path.empty() ? "built-in" : flags.path},
+          {"backend", std::string(model.backend_description())},
+          {"weights", name(plan.weights)},
+          {"kv", name(plan.kv)},
+          {"activations", name(plan.activations)},
+          {"prompt_tokens", load.prompt_tokens},
+          {"generated_tokens", load.generated_tokens},
+          {"batch", load.batch},
+          {"threads", flags.options.threads},
+          {"prompt_tokens_per_second", Median(samples.prompt)},
+          {"prompt_tokens_per_second_samples", samples.prompt},
+          {"generation_tokens_per_second", Median(samples.generation)},
+          {"generation_tokens_per_second_samples", samples.generation},
+          {"load_seconds", load_seconds},
+          {"peak_rss_bytes", PeakResidentBytes()},
+          {"plan_bytes", plan.total_bytes}};
+      std::printf("%s\n", object.dump(2).c_str());
+      return;
+    }
+    std::printf("%s; %s weights, %s cache, %s activations\n",
+                std::string(model.backend_description()).c_str(), name(plan.weights).c_str(),
+                name(plan.kv).c_str(), name(plan.activations).c_str());
+    std::printf("prompt      %9.1f tokens/s   (%u x %u tokens)\n", Median(samples.prompt),
+                load.batch, load.prompt_tokens);
+    std::printf("generation  %9.1f tokens/s   (%u x %u tokens)\n", Median(samples.generation),
+                load.batch, load.generated_tokens);
+    std::printf("load        %9.2f s\nplan        %12s\npeak memory %12s\n", load_seconds,
+                examples::FormatBytes(plan.total_bytes).c_str(),
+                examples::FormatBytes(PeakResidentBytes()).c_str());
+  });
+}
