@@ -102,7 +102,9 @@ class [[nodiscard]] Result {
     if (!ok()) internal::Raise(error_);
     return *value_;
   }
-  T&& value() && {
+  // Of a result that is about to go: a value, so that `for (auto x : Encode(text).value())` and
+  // `const auto& x = Encode(text).value()` do not refer to what has gone.
+  T value() && {
     if (!ok()) internal::Raise(error_);
     return *std::move(value_);
   }
@@ -110,7 +112,7 @@ class [[nodiscard]] Result {
   // The value, after ok() was seen to be true.
   T& operator*() & { return *value_; }
   const T& operator*() const& { return *value_; }
-  T&& operator*() && { return *std::move(value_); }
+  T operator*() && { return *std::move(value_); }
   T* operator->() { return &*value_; }
   const T* operator->() const { return &*value_; }
 
