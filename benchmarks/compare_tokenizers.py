@@ -3,7 +3,7 @@
 
     pip install tokenizers
     ninja -C build tokenizer_bench
-    taskset -c 0 benchmarks/compare_tokenizers.py --bench build/benchmarks/tokenizer_bench \\
+    taskset -c 0 benchmarks/compare_tokenizers.py --bench build/benchmarks/kernels/tokenizer_bench \\
         --model DIR --file TEXT
 
 Both encode the whole text at once without special tokens, in turns, so that what else the machine
