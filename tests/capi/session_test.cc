@@ -45,7 +45,7 @@ TEST(SessionTest, RefusesMoreTokensThanTheContext) {
   const Session session = NewSession(model.get());
   Append(session.get(), kIds);
   EXPECT_TRUE(Fails(llmcore_session_append_tokens(session.get(), kIds.data(), kIds.size()),
-                    LLMCORE_OUT_OF_RANGE, "16"));
+                    LLMCORE_RESOURCE_EXHAUSTED, "16"));
   EXPECT_EQ(TokensOf(session.get()), kIds);
 }
 
