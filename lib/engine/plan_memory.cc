@@ -34,8 +34,8 @@ int32_t LongestContext(const ModelConfig& config) {
   if (rope.scaling == RopeScaling::kLinear || rope.scaling == RopeScaling::kDynamic) {
     positions *= std::max(rope.factor, 1.0);
   } else if (rope.scaling == RopeScaling::kYarn) {
-    positions = std::max(
-        positions, static_cast<double>(rope.original_max_position_embeddings) * rope.factor);
+    positions = std::max(positions,
+                         static_cast<double>(rope.original_max_position_embeddings) * rope.factor);
   }
   return static_cast<int32_t>(std::min(positions, static_cast<double>(kMaxKvTokens)));
 }
@@ -93,8 +93,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
   plan.kv_format = request.kv_format;
   plan.activation_format = request.activation_format;
   plan.kv_block_tokens = kBlockTokens;
-  plan.max_context = request.max_context.value_or(
-      std::min(LongestContext(config), kDefaultMaxContext));
+  plan.max_context =
+      request.max_context.value_or(std::min(LongestContext(config), kDefaultMaxContext));
   plan.max_batch_tokens = request.max_batch_tokens.value_or(
       std::min(kDefaultBatchTokens, std::max(plan.max_context, 1)));
   LLMCORE_RETURN_IF_ERROR(PlanFixedParts(config, backend, &plan));
