@@ -29,7 +29,7 @@ uint64_t PairKey(TokenId left, TokenId right) {
 }  // namespace
 
 BpeModel::BpeModel(Vocabulary vocabulary, BpeOptions options)
-    : Model(std::move(vocabulary)), options_(std::move(options)) {
+    : TokenModel(std::move(vocabulary)), options_(std::move(options)) {
   for (int byte = 0; byte < 256; ++byte) {
     const AlphabetCharacter& character = kByteAlphabet[byte];
     const std::string piece = options_.byte_level ? std::string(character.bytes, character.size)

@@ -34,7 +34,7 @@ struct BpeOptions {
   std::string end_of_word_suffix;         // on the last one
 };
 
-class BpeModel final : public Model {
+class BpeModel final : public TokenModel {
  public:
   // Merges name ids of `vocabulary`; of two merges of one pair the later counts.
   static absl::StatusOr<std::unique_ptr<BpeModel>> Create(Vocabulary vocabulary,

@@ -46,12 +46,12 @@ struct ModelScratch {
   std::vector<std::pair<int32_t, int32_t>> spans;
 };
 
-class Model {
+class TokenModel {
  public:
-  explicit Model(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {}
-  virtual ~Model() = default;
-  Model(const Model&) = delete;
-  Model& operator=(const Model&) = delete;
+  explicit TokenModel(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {}
+  virtual ~TokenModel() = default;
+  TokenModel(const TokenModel&) = delete;
+  TokenModel& operator=(const TokenModel&) = delete;
 
   // Appends the ids of `word`, valid UTF-8 of 1 to 2^31 - 2 bytes.
   virtual absl::Status Tokenize(absl::string_view word, ModelScratch* scratch,

@@ -74,7 +74,7 @@ absl::StatusOr<std::vector<BpeMerge>> ReadMerges(const JsonValue::Array& merges,
   return result;
 }
 
-absl::StatusOr<std::unique_ptr<Model>> ReadBpe(const Component& component, bool byte_level) {
+absl::StatusOr<std::unique_ptr<TokenModel>> ReadBpe(const Component& component, bool byte_level) {
   LLMCORE_RETURN_IF_ERROR(
       component.Allow({"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
                        "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"}));
@@ -103,11 +103,11 @@ absl::StatusOr<std::unique_ptr<Model>> ReadBpe(const Component& component, bool 
                            ReadMerges(*merges, vocabulary, options.continuing_subword_prefix));
   LLMCORE_ASSIGN_OR_RETURN(auto model,
                            BpeModel::Create(std::move(vocabulary), pairs, std::move(options)));
-  return std::unique_ptr<Model>(std::move(model));
+  return std::unique_ptr<TokenModel>(std::move(model));
 }
 
 // "vocab" is a list of [piece, score]; the ids are the positions.
-absl::StatusOr<std::unique_ptr<Model>> ReadUnigram(const Component& component) {
+absl::StatusOr<std::unique_ptr<TokenModel>> ReadUnigram(const Component& component) {
   LLMCORE_RETURN_IF_ERROR(component.Allow({"unk_id", "vocab", "byte_fallback"}));
   const JsonObject& object = *component.object;
   LLMCORE_ASSIGN_OR_RETURN(const auto* const vocab, object.GetArray("vocab"));
@@ -139,10 +139,10 @@ absl::StatusOr<std::unique_ptr<Model>> ReadUnigram(const Component& component) {
   LLMCORE_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::Create(entries));
   LLMCORE_ASSIGN_OR_RETURN(auto model,
                            UnigramModel::Create(std::move(vocabulary), std::move(pieces), options));
-  return std::unique_ptr<Model>(std::move(model));
+  return std::unique_ptr<TokenModel>(std::move(model));
 }
 
-absl::StatusOr<std::unique_ptr<Model>> ReadWordPiece(const Component& component) {
+absl::StatusOr<std::unique_ptr<TokenModel>> ReadWordPiece(const Component& component) {
   LLMCORE_RETURN_IF_ERROR(component.Allow(
       {"unk_token", "continuing_subword_prefix", "max_input_chars_per_word", "vocab"}));
   const JsonObject& object = *component.object;
@@ -156,18 +156,18 @@ absl::StatusOr<std::unique_ptr<Model>> ReadWordPiece(const Component& component)
   if (limit < 0) {
     return absl::InvalidArgumentError("\"max_input_chars_per_word\" must not be negative");
   }
-  return std::unique_ptr<Model>(std::make_unique<WordPieceModel>(
+  return std::unique_ptr<TokenModel>(std::make_unique<WordPieceModel>(
       std::move(vocabulary), *unknown, prefix, static_cast<size_t>(limit)));
 }
 
-absl::StatusOr<std::unique_ptr<Model>> ReadWordLevel(const Component& component) {
+absl::StatusOr<std::unique_ptr<TokenModel>> ReadWordLevel(const Component& component) {
   LLMCORE_RETURN_IF_ERROR(component.Allow({"unk_token", "vocab"}));
   LLMCORE_ASSIGN_OR_RETURN(const JsonObject* const vocab, component.object->GetObject("vocab"));
   LLMCORE_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::FromJson(*vocab));
   LLMCORE_ASSIGN_OR_RETURN(const absl::string_view unknown,
                            component.object->GetString("unk_token"));
   const std::optional<TokenId> id = vocabulary.Find(unknown);
-  return std::unique_ptr<Model>(std::make_unique<WordLevelModel>(std::move(vocabulary), id));
+  return std::unique_ptr<TokenModel>(std::make_unique<WordLevelModel>(std::move(vocabulary), id));
 }
 
 }  // namespace
@@ -178,7 +178,7 @@ absl::Status ReadModel(const JsonObject& tokenizer, bool byte_level, TokenizerPa
   absl::string_view fallback = object->Find("merges") != nullptr ? "BPE" : "";
   LLMCORE_ASSIGN_OR_RETURN(const absl::string_view type, object->GetStringOr("type", fallback));
   const Component component = {object, type, "model"};
-  absl::StatusOr<std::unique_ptr<Model>> model = component.Unknown();
+  absl::StatusOr<std::unique_ptr<TokenModel>> model = component.Unknown();
   if (type == "BPE") model = ReadBpe(component, byte_level);
   if (type == "Unigram") model = ReadUnigram(component);
   if (type == "WordPiece") model = ReadWordPiece(component);

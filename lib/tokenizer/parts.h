@@ -23,7 +23,7 @@ enum class SpecialRole { kBos, kEos, kUnk, kPad };
 struct TokenizerParts {
   std::vector<std::unique_ptr<Normalizer>> normalizers;
   std::vector<std::unique_ptr<PreTokenizer>> pre_tokenizers;
-  std::unique_ptr<Model> model;
+  std::unique_ptr<TokenModel> model;
   DecoderSteps decoders;  // never empty
 
   // What EncodeOptions::add_special puts before and after a text.

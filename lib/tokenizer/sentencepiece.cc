@@ -86,8 +86,8 @@ absl::StatusOr<std::vector<BpeMerge>> MakeMerges(const File& file, const Vocabul
   return merges;
 }
 
-absl::StatusOr<std::unique_ptr<Model>> MakeBpe(const File& file, Vocabulary vocabulary,
-                                               std::optional<TokenId> unknown) {
+absl::StatusOr<std::unique_ptr<TokenModel>> MakeBpe(const File& file, Vocabulary vocabulary,
+                                                    std::optional<TokenId> unknown) {
   LLMCORE_ASSIGN_OR_RETURN(const std::vector<BpeMerge> merges, MakeMerges(file, vocabulary));
   BpeOptions options;
   options.unknown = unknown;
@@ -95,11 +95,11 @@ absl::StatusOr<std::unique_ptr<Model>> MakeBpe(const File& file, Vocabulary voca
   options.byte_fallback = file.byte_fallback;
   LLMCORE_ASSIGN_OR_RETURN(auto model,
                            BpeModel::Create(std::move(vocabulary), merges, std::move(options)));
-  return std::unique_ptr<Model>(std::move(model));
+  return std::unique_ptr<TokenModel>(std::move(model));
 }
 
-absl::StatusOr<std::unique_ptr<Model>> MakeUnigram(const File& file, Vocabulary vocabulary,
-                                                   std::optional<TokenId> unknown) {
+absl::StatusOr<std::unique_ptr<TokenModel>> MakeUnigram(const File& file, Vocabulary vocabulary,
+                                                        std::optional<TokenId> unknown) {
   std::vector<UnigramPiece> pieces;
   pieces.reserve(file.pieces.size());
   for (const File::Piece& piece : file.pieces) {
@@ -109,7 +109,7 @@ absl::StatusOr<std::unique_ptr<Model>> MakeUnigram(const File& file, Vocabulary 
       .unknown = unknown, .byte_fallback = file.byte_fallback, .single_precision = true};
   LLMCORE_ASSIGN_OR_RETURN(auto model,
                            UnigramModel::Create(std::move(vocabulary), std::move(pieces), options));
-  return std::unique_ptr<Model>(std::move(model));
+  return std::unique_ptr<TokenModel>(std::move(model));
 }
 
 // Control pieces are special and matched in the text as given; user-defined ones are matched in

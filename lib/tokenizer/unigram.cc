@@ -19,7 +19,7 @@ constexpr double kUnknownPenalty = 10.0;
 
 UnigramModel::UnigramModel(Vocabulary vocabulary, std::vector<UnigramPiece> pieces,
                            const UnigramOptions& options)
-    : Model(std::move(vocabulary)), pieces_(std::move(pieces)), options_(options) {
+    : TokenModel(std::move(vocabulary)), pieces_(std::move(pieces)), options_(options) {
   double worst = std::numeric_limits<double>::infinity();
   for (size_t id = 0; id < pieces_.size(); ++id) {
     if (!pieces_[id].is_matched) continue;

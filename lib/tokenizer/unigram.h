@@ -24,7 +24,7 @@ struct UnigramOptions {
   bool single_precision = false;
 };
 
-class UnigramModel final : public Model {
+class UnigramModel final : public TokenModel {
  public:
   // `pieces` by id, one for every id of the vocabulary, which has no holes.
   static absl::StatusOr<std::unique_ptr<UnigramModel>> Create(Vocabulary vocabulary,

@@ -10,7 +10,7 @@ namespace llmcore::core {
 
 WordPieceModel::WordPieceModel(Vocabulary vocabulary, TokenId unknown, absl::string_view prefix,
                                size_t max_characters)
-    : Model(std::move(vocabulary)), unknown_(unknown), max_characters_(max_characters) {
+    : TokenModel(std::move(vocabulary)), unknown_(unknown), max_characters_(max_characters) {
   for (TokenId id = 0; id < this->vocabulary().id_limit(); ++id) {
     if (!this->vocabulary().Has(id)) continue;
     absl::string_view piece = this->vocabulary().PieceOf(id);
@@ -50,7 +50,7 @@ absl::Status WordPieceModel::Tokenize(absl::string_view word, ModelScratch*,
 }
 
 WordLevelModel::WordLevelModel(Vocabulary vocabulary, std::optional<TokenId> unknown)
-    : Model(std::move(vocabulary)), unknown_(unknown) {}
+    : TokenModel(std::move(vocabulary)), unknown_(unknown) {}
 
 absl::Status WordLevelModel::Tokenize(absl::string_view word, ModelScratch*,
                                       std::vector<TokenId>* ids) const {

@@ -12,7 +12,7 @@
 
 namespace llmcore::core {
 
-class WordPieceModel final : public Model {
+class WordPieceModel final : public TokenModel {
  public:
   // A word with more characters than `max_characters`, or with a part that has no piece, is
   // `unknown`. Pieces that continue a word begin with `prefix`.
@@ -28,7 +28,7 @@ class WordPieceModel final : public Model {
   ByteTrie continuation_;  // those with the prefix, without it
 };
 
-class WordLevelModel final : public Model {
+class WordLevelModel final : public TokenModel {
  public:
   WordLevelModel(Vocabulary vocabulary, std::optional<TokenId> unknown);
   absl::Status Tokenize(absl::string_view word, ModelScratch* scratch,

@@ -76,8 +76,8 @@ TEST(AllocationTest, AStopTextIsAddedOrNotAtAll) {
 }
 
 TEST(AllocationTest, UserIsDestroyedWhenItsSetterRunsOutOfMemory) {
+  int destroyed = 0;  // outlives the options, which destroy the last user
   const Options options = NewOptions();
-  int destroyed = 0;
   const int failures = FailEachAllocation([&] {
     return llmcore_model_options_set_log_callback(
         options.get(), [](void*, uint32_t, const char*, size_t) { return true; }, &destroyed,
