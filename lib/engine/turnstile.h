@@ -2,11 +2,13 @@
 #ifndef LLMCORE_LIB_ENGINE_TURNSTILE_H_
 #define LLMCORE_LIB_ENGINE_TURNSTILE_H_
 
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <mutex>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "lib/base/cancel.h"
 #include "lib/base/status.h"
 
@@ -35,7 +37,10 @@ class Turnstile {
  private:
   void Leave();
 
-  absl::Mutex mutex_;
+  // Not absl::Mutex: ThreadSanitizer does not see the synchronization of a library that was built
+  // without it, as distributions build theirs.
+  std::mutex mutex_;
+  std::condition_variable left_;
   uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 0;
   bool held_ ABSL_GUARDED_BY(mutex_) = false;
   std::deque<uint64_t> waiting_ ABSL_GUARDED_BY(mutex_);

@@ -11,7 +11,7 @@ BlockPool::BlockPool(int32_t blocks, uint64_t block_bytes)
 }
 
 absl::StatusOr<BlockId> BlockPool::Allocate() {
-  const absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   if (free_.empty()) {
     return ResourceExhaustedError(
         absl::StrCat("the KV cache is full: its ", capacity_,
@@ -26,22 +26,22 @@ absl::StatusOr<BlockId> BlockPool::Allocate() {
 }
 
 void BlockPool::Share(BlockId block) {
-  const absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   ++references_[static_cast<size_t>(block)];
 }
 
 void BlockPool::Release(BlockId block) {
-  const absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   if (--references_[static_cast<size_t>(block)] == 0) free_.push_back(block);
 }
 
 int32_t BlockPool::references(BlockId block) const {
-  const absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   return references_[static_cast<size_t>(block)];
 }
 
 int32_t BlockPool::free_blocks() const {
-  const absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   return static_cast<int32_t>(free_.size());
 }
 

@@ -3,10 +3,10 @@
 #define LLMCORE_LIB_KV_BLOCK_POOL_H_
 
 #include <cstdint>
+#include <mutex>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "lib/base/status.h"
 
 namespace llmcore::core {
@@ -33,7 +33,7 @@ class BlockPool {
  private:
   const size_t capacity_;
   const uint64_t block_bytes_;
-  mutable absl::Mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<int32_t> references_ ABSL_GUARDED_BY(mutex_);
   std::vector<BlockId> free_ ABSL_GUARDED_BY(mutex_);  // last in, first out: warm blocks first
 };
