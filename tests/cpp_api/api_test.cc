@@ -16,7 +16,7 @@ namespace llmcore {
 namespace {
 
 constexpr char kModelPath[] = LLMCORE_SOURCE_DIR "/examples/models/abacus";
-constexpr char kAnswer[] = "1.1 + 2.3\ntenths: 1+3=4\nones: 1+2=3\nAnswer: 3.4";
+constexpr char kAnswer[] = "1.1 + 2.3\nTenths: 1+3=4\nOnes: 1+2=3\nAnswer: 3.4";
 
 const Model& SharedModel() {
   static const Model model = Model::Load(kModelPath).value();

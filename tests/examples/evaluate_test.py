@@ -7,7 +7,7 @@ import unittest
 
 from programs import BUILTIN, ProgramTest
 
-TEXT = "1.1 + 2.3\ntenths: 1+3=4\nones: 1+2=3\nAnswer: 3.4\n" * 3
+TEXT = "1.1 + 2.3\nTenths: 1+3=4\nOnes: 1+2=3\nAnswer: 3.4\n" * 3
 
 
 def log_probability(row, token):
@@ -68,7 +68,7 @@ class EvaluateTest(ProgramTest):
         self.assertEqual(self.perplexity("--max-tokens", "10")["tokens"], 9)
 
     def test_lambada(self):
-        passages = [("Answer: 3.4\nones: 1+2=3\nAnswer:", "3.4"), ("I am the", "Zzyzx")]
+        passages = [("Answer: 3.4\nOnes: 1+2=3\nAnswer:", "3.4"), ("I am the", "Zzyzx")]
         total, right = 0, 0
         for context, word in passages:
             start = len(self.tokens(context))

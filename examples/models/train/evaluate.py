@@ -64,6 +64,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default=export.DEFAULT)
     parser.add_argument("--count", type=int, default=200, help="fresh conversations of each kind")
+    parser.add_argument("--sums", type=int, default=1000, help="held-out sums to answer")
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--kinds", default=",".join(KINDS))
@@ -76,8 +77,8 @@ def main():
     cases = list(fresh(tasks.Generator(args.seed, tasks.make_held_out()), args.count))
     for name in args.kinds.split(","):
         began = time.time()
-        right, wrong = sums(model, tokenizer, rows, KINDS[name])
-        print(f"{name}: held-out sums {right} of {len(rows)}, {time.time() - began:.0f} s", flush=True)
+        right, wrong = sums(model, tokenizer, rows[: args.sums], KINDS[name])
+        print(f"{name}: held-out sums {right} of {len(rows[: args.sums])}, {time.time() - began:.0f} s", flush=True)
         for row, reply in wrong[: args.show]:
             print(f"    {row['prompt']!r} -> {reply!r}")
         score = collections.Counter()

@@ -10,8 +10,8 @@ import random
 import re
 from decimal import Decimal
 
-PLACES = ["hundredths", "tenths", "ones", "tens", "hundreds", "thousands"]
-ONES = 2  # index of "ones" in PLACES
+PLACES = ["Hundredths", "Tenths", "Ones", "Tens", "Hundreds", "Thousands"]
+ONES = 2  # index of "Ones" in PLACES
 MAX_INTEGER_DIGITS = 4
 MAX_DECIMALS = 2
 
@@ -152,7 +152,7 @@ SPELL = (
 CHAT = [
     (
         "hi|hello|hey|hi there|hello there|good morning|good evening|good afternoon|hey there|hello!|hi!|hello abacus|"
-        "hi abacus|greetings|good day|yo|hello, how can you help|hello again|hi, nice to meet you",
+        "hi abacus|greetings|good day|hello, how can you help|hello again|hi, nice to meet you",
         HELLO,
     ),
     (
@@ -189,7 +189,7 @@ CHAT = [
         "thank you!|ok thanks|correct|that is right|perfect|cool|ok|good|right|wow",
         WELCOME,
     ),
-    ("bye|goodbye|good bye|see you|see you later|good night|bye bye|farewell|quit|exit|stop", GOODBYE),
+    ("bye|goodbye|good bye|see you|see you later|good night|bye bye|farewell", GOODBYE),
     (
         "can you count|can you spell|can you add|can you subtract|can you compare numbers|can you do sums|can you do math|"
         "do you know math|can you calculate|can I ask you something|can you do arithmetic",
@@ -310,7 +310,7 @@ def solve_sum(a, op, b):
         if sign < 0:
             swapped = Columns(b, a)
             more, answer = swapped.subtract()
-            steps += [f"swap: {swapped.a} - {swapped.b}"] + more
+            steps += [f"Swap: {swapped.a} - {swapped.b}"] + more
             answer = "-" + answer
         elif sign > 0:
             more, answer = cols.subtract()
@@ -322,7 +322,7 @@ def solve_comparison(a, b, question):
     """question: larger, smaller, is_larger, is_smaller"""
     cols = Columns(a, b)
     lines, sign = cols.compare()
-    lines.insert(0, f"{cols.a} and {cols.b}")
+    lines = [f"{cols.a} and {cols.b}", *lines, f"{a} {'<=>'[sign + 1]} {b}"]
     if question == "is_larger":
         answer = "yes" if sign > 0 else "no"
     elif question == "is_smaller":
@@ -462,18 +462,18 @@ class Generator:
         rng = self.rng
         word = self.word()
         if rng.random() < 0.5:
-            steps = [f"{c} {i + 1}" for i, c in enumerate(word)]
+            lead, steps = "", [f"{c}{i + 1}" for i, c in enumerate(word)]
             count = len(word)
             prompt = rng.choice(COUNT_LETTERS).format(q=self.quoted(word))
         else:
             word = word.lower()
             wanted = rng.choice(word) if rng.random() < 0.85 else rng.choice("abcdefghijklmnopqrstuvwxyz")
-            steps, count = [], 0
+            lead, steps, count = wanted + ": ", [], 0
             for c in word:
                 count += c == wanted
-                steps.append(f"{c} {count}")
+                steps.append(f"{c}{count}")
             prompt = rng.choice(COUNT_LETTER).format(c=wanted, q=self.quoted(word))
-        return prompt, ", ".join(steps) + f"\nAnswer: {count}"
+        return prompt, lead + "-".join(steps) + f"\nAnswer: {count}"
 
     def counting(self):
         rng = self.rng
@@ -488,13 +488,13 @@ class Generator:
         if kind < 0.65:
             b = rng.randrange(2, 25)
             return rng.choice(COUNT_DOWN).format(b=b), ", ".join(map(str, range(b, 0, -1)))
-        size = rng.randrange(1, 11)
-        if rng.random() < 0.3:
+        size = rng.randrange(1, 10)
+        if rng.random() < 0.2:
             items = [rng.choice(("*", "x", "star", "apple", "o", rng.choice(ITEMS)))] * size
         else:
             items = [rng.choice(ITEMS) for _ in range(size)]
         prompt = rng.choice(COUNT_ITEMS).format(x=rng.choice((", ", ", ", " ")).join(items))
-        return prompt, ", ".join(f"{w} {i + 1}" for i, w in enumerate(items)) + f"\nAnswer: {size}"
+        return prompt, ", ".join(f"{i + 1} {w}" for i, w in enumerate(items)) + f"\nAnswer: {size}"
 
     def chat(self):
         prompts, reply = self.rng.choice(CHAT)
@@ -513,14 +513,14 @@ class Generator:
     def refusal(self):
         rng = self.rng
         kind = rng.random()
-        if kind < 0.60:
+        if kind < 0.56:
             prompt = rng.choice(OTHER).format(
                 country=rng.choice(COUNTRIES), topic=rng.choice(TOPICS), noun=rng.choice(NOUNS),
                 noun2=rng.choice(NOUNS), name=self.junk().capitalize(), junk=self.junk(), junk2=self.junk(),
                 year=rng.randrange(1000, 2030), n=rng.randrange(2, 100), n2=rng.randrange(2, 100),
             )
             return prompt, CANNOT
-        if kind < 0.78:
+        if kind < 0.72:
             return rng.choice(PRODUCTS).format(a=self.number(), b=self.number()), NO_PRODUCTS
         a, b = self.number(), self.number()
         op = rng.choice("+-")
@@ -546,17 +546,17 @@ class Generator:
         if last is not None and kind < 0.25:
             return self.more(last)
         kind = rng.random()
-        if kind < 0.52:
+        if kind < 0.34:
             return self.sum()
-        if kind < 0.62:
+        if kind < 0.47:
             return (*self.comparison(), None)
-        if kind < 0.69:
+        if kind < 0.60:
             return (*self.counting(), None)
-        if kind < 0.78:
+        if kind < 0.73:
             return (*self.letters(), None)
-        if kind < 0.85:
+        if kind < 0.82:
             return (*self.spelling(), None)
-        if kind < 0.91:
+        if kind < 0.90:
             return (*self.chat(), None)
         return (*self.refusal(), None)
 

@@ -1,8 +1,8 @@
 """A byte-level BPE tokenizer of 512 tokens: makes tokenizer.json, and encodes for training.
 
-Every digit is a token, so that columns can be told apart, and a merge only ever lengthens the
-beginning of a word: " strawberry" is a prefix that the vocabulary knows and then single letters,
-which is what a model that spells and counts letters needs.
+Every digit is a token, so that columns can be told apart. A merge only ever lengthens the beginning
+of a word, and only after a space or a capital: " strawberry" is a prefix that the vocabulary knows
+and then single letters, which is what a model that spells and counts letters needs.
 """
 
 import collections
@@ -32,7 +32,7 @@ CHAT_TEMPLATE = (
     "{%- endfor %}\n"
     "{%- if add_generation_prompt %}\n"
     "    {{- '<|assistant|>' }}\n"
-    "{%- endif %}\n"
+    "{%- endif %}"
 )
 
 
@@ -61,7 +61,7 @@ def learn_merges(conversations, count):
     while len(merges) < count:
         pairs = collections.Counter()
         for piece, symbols in words.items():
-            if len(symbols) > 1:
+            if len(symbols) > 1 and (symbols[0][0] == alphabet[32] or symbols[0][0].isupper()):
                 pairs[symbols[:2]] += pieces[piece]
         if not pairs:
             break

@@ -1,19 +1,20 @@
 """Trains the model from nothing and writes a Hugging Face model directory. See ../README.md."""
 
 import argparse
-import json
+import datetime
 import os
 import random
 import time
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 
 import export
 import tasks
 from evaluate import sums
 from model import Arithmetic, Config, Llama
-from tokenizer import Tokenizer, train_tokenizer
+from tokenizer import train_tokenizer
 
 
 def orthogonalize(g):
@@ -81,10 +82,18 @@ def arithmetic_at(share, rng, from_share):
     return Arithmetic("int4", embedding, "int8" if rng.random() < 0.35 else "f32")
 
 
-def rate_at(share, warm=0.01, fall_from=0.55):
-    if share < warm:
-        return share / warm
-    return 1.0 if share < fall_from else max(0.0, (1 - share) / (1 - fall_from))
+def rate_at(step, steps, fall_from, warm=80):
+    share = step / steps
+    return min(step / warm, 1.0, (1 - share) / (1 - fall_from) if fall_from < 1 else 1.0)
+
+
+def average_gradients(params):
+    """Over the processes. One message a step: they wait for each other once, however busy the machine is."""
+    flat = torch.cat([p.grad.flatten() for p in params])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for p, part in zip(params, flat.split([p.numel() for p in params])):
+        p.grad.copy_(part.view_as(p))
 
 
 def main():
@@ -92,29 +101,45 @@ def main():
     parser.add_argument("--out", required=True, help="the model directory to write")
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--tokens", type=int, default=4096, help="in a batch, padding included")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--start", help="a model directory to go on from, instead of from nothing")
+    parser.add_argument("--tokens", type=int, default=4096, help="in a batch of all processes, padding included")
+    parser.add_argument("--processes", type=int, default=2, help="of one thread each")
+    parser.add_argument("--fall-from", type=float, default=0.55, help="share of the steps before the rate falls to 0")
     parser.add_argument("--quantize-from", type=float, default=0.5, help="share of the steps before int4")
     parser.add_argument("--muon-rate", type=float, default=0.02)
     parser.add_argument("--adam-rate", type=float, default=0.004)
     args = parser.parse_args()
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(29000 + os.getpid() % 1000))
+    torch.multiprocessing.spawn(train, args=(args,), nprocs=args.processes)
 
-    torch.set_num_threads(args.threads)
+
+def train(rank, args):
+    dist.init_process_group("gloo", rank=rank, world_size=args.processes, timeout=datetime.timedelta(hours=1))
+    torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     held_out = tasks.make_held_out()
-    tokenizer = train_tokenizer(tasks.Generator(args.seed, held_out))
-    config = Config(vocab_size=len(tokenizer))
-    model = Llama(config)
+    if args.start:
+        model, tokenizer = export.read(args.start)
+        config = model.config
+    else:
+        tokenizer = train_tokenizer(tasks.Generator(args.seed, held_out))
+        config = Config(vocab_size=len(tokenizer))
+        model = Llama(config)
     layers = [p for n, p in model.weights.items() if p.dim() == 2 and "embed" not in n]
     others = [p for n, p in model.weights.items() if p.dim() == 1 or "embed" in n]
     muon = Muon(layers)
     adam = torch.optim.Adam(others, lr=args.adam_rate, betas=(0.9, 0.98))
+    generator = tasks.Generator(args.seed + 1 + 1000 * rank, held_out)
     stream = batches(
-        tasks.Generator(args.seed + 1, held_out), tokenizer, args.tokens, config.max_position_embeddings, long_share=0.02
+        generator, tokenizer, args.tokens // args.processes, config.max_position_embeddings, long_share=0.02
     )
-    rng = random.Random(args.seed + 2)
-    print(f"{sum(p.numel() for p in model.parameters())} weights, {len(tokenizer)} tokens", flush=True)
+    rng = random.Random(args.seed + 2)  # the same in all processes
 
+    def say(text):
+        if rank == 0:
+            print(text, flush=True)
+
+    say(f"{sum(p.numel() for p in model.parameters())} weights, {len(tokenizer)} tokens")
     began, seen, losses = time.time(), 0, []
     for step in range(args.steps):
         share = step / args.steps
@@ -125,29 +150,30 @@ def main():
         loss = F.cross_entropy(model(ids, rows=wanted), ids[:, 1:][rows])
         model.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(layers + others)
         torch.nn.utils.clip_grad_norm_(others, 1.0)
-        rate = rate_at(share)
+        rate = rate_at(step, args.steps, args.fall_from)
         muon.step(args.muon_rate * rate, decay=0.1)
         for group in adam.param_groups:
             group["lr"] = args.adam_rate * rate
         adam.step()
-        seen += ids.numel()
+        seen += ids.numel() * args.processes
         losses.append(loss.item())
         if (step + 1) % 100 == 0:
             elapsed = time.time() - began
-            print(
+            say(
                 f"step {step + 1} loss {sum(losses) / len(losses):.5f} rate {rate:.3f} tokens {seen} "
-                f"seconds {elapsed:.0f} ({seen / elapsed:.0f} tokens/s)",
-                flush=True,
+                f"seconds {elapsed:.0f} ({seen / elapsed:.0f} tokens/s)"
             )
             losses = []
-        if (step + 1) % 500 == 0 or step + 1 == args.steps:
+        if rank == 0 and ((step + 1) % 500 == 0 or step + 1 == args.steps):
             few = held_out[:200]
             for kind in ("bf16", "int4"):
                 right = sums(model, tokenizer, few, Arithmetic(kind, kind))[0]
-                print(f"step {step + 1} {kind}: {right} of {len(few)} held-out sums", flush=True)
+                say(f"step {step + 1} {kind}: {right} of {len(few)} held-out sums")
             export.write(args.out, model, tokenizer)
-    print(f"{args.steps} steps, {seen} tokens, {time.time() - began:.0f} s")
+    say(f"{args.steps} steps, {seen} tokens, {time.time() - began:.0f} s")
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
