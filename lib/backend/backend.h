@@ -209,6 +209,17 @@ class Backend {
   virtual absl::string_view name() const = 0;   // "cpu", "cuda"
   virtual std::string Description() const = 0;  // "cpu (avx512-vnni, 2 threads)"
   virtual absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(uint64_t bytes) = 0;
+  // Memory that the host reads and writes and that operations reach too: of rotary angles and
+  // logits. What an operation wrote there is to be read after Synchronize.
+  virtual absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateHost(uint64_t bytes) {
+    return Allocate(bytes);
+  }
+  // Bytes that the device could still give; 0 where its memory is the host's.
+  virtual uint64_t FreeMemory() { return 0; }
+
+  // Operations may return before they ran; this waits for all of them, and returns what went wrong
+  // in any.
+  virtual absl::Status Synchronize() { return absl::OkStatus(); }
 
   // Moves bytes between the host and the backend's memory. These two are for backends whose memory
   // is the host's; others override them.

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <limits>
 
-#include "absl/strings/str_cat.h"
+#include "lib/backend/source_matrix.h"
 #include "lib/base/checked.h"
 #include "lib/cpu/cpu_backend.h"
 #include "lib/cpu/panels.h"
@@ -40,18 +40,6 @@ struct SourceRow {
   int64_t row = 0;
 };
 
-uint64_t RowBytes(const SourceMatrix& part) {
-  const auto columns = static_cast<uint64_t>(part.columns);
-  switch (part.format) {
-    case WeightFormat::kInt8:
-      return columns;
-    case WeightFormat::kInt4:
-      return core::Int4PackedBytes(columns);
-    default:
-      return columns * static_cast<uint64_t>(core::DTypeSize(part.dtype));
-  }
-}
-
 uint16_t Load16(const std::byte* p) {
   uint16_t value;
   std::memcpy(&value, p, sizeof value);
@@ -68,7 +56,7 @@ uint16_t SourceScale(const SourceRow& source, int64_t column) {
 // Codes of an already quantized block; zero beyond n.
 void ReadCodes(const SourceRow& source, int64_t column, int64_t n, int8_t* codes) {
   const std::byte* row =
-      source.part->data + static_cast<uint64_t>(source.row) * RowBytes(*source.part);
+      source.part->data + static_cast<uint64_t>(source.row) * core::SourceRowBytes(*source.part);
   std::memset(codes, 0, kBlock);
   if (source.part->format == WeightFormat::kInt8) {
     std::memcpy(codes, row + column, static_cast<size_t>(n));
@@ -97,7 +85,8 @@ void ReadValues(const SourceRow& source, int64_t column, int64_t n, float* value
     }
     return;
   }
-  const std::byte* data = part.data + static_cast<uint64_t>(source.row) * RowBytes(part) +
+  const std::byte* data = part.data +
+                          static_cast<uint64_t>(source.row) * core::SourceRowBytes(part) +
                           column * core::DTypeSize(part.dtype);
   if (part.dtype == DType::kF32) {
     std::memcpy(values, data, static_cast<size_t>(n) * 4);
@@ -227,13 +216,7 @@ class Packer {
   absl::Status status() const {
     const int64_t bad = bad_.load(std::memory_order_relaxed);
     if (bad == kNone) return absl::OkStatus();
-    int64_t row = bad / shape_.columns;
-    size_t part = 0;
-    while (row >= parts_[part].rows) row -= parts_[part++].rows;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the value at row ", row, ", column ", bad % shape_.columns,
-        parts_.size() > 1 ? absl::StrCat(" of part ", part) : std::string(),
-        " is NaN or infinite, or too large for ", core::WeightFormatName(shape_.format)));
+    return core::UnusableValueError(shape_, parts_, bad);
   }
 
  private:
@@ -266,15 +249,15 @@ class Packer {
                 unsigned char* block) const {
     if (row.part == nullptr || row.part->format != WeightFormat::kAuto) return false;
     const SourceMatrix& part = *row.part;
-    const PackBlockArgs args = {.data = part.data +
-                                        static_cast<uint64_t>(row.row) * RowBytes(part) +
-                                        column * core::DTypeSize(part.dtype),
-                                .source = part.dtype == DType::kF32    ? PackSource::kF32
-                                          : part.dtype == DType::kBf16 ? PackSource::kBf16
-                                                                       : PackSource::kF16,
-                                .n = n,
-                                .lane = lane,
-                                .block = block};
+    const PackBlockArgs args = {
+        .data = part.data + static_cast<uint64_t>(row.row) * core::SourceRowBytes(part) +
+                column * core::DTypeSize(part.dtype),
+        .source = part.dtype == DType::kF32    ? PackSource::kF32
+                  : part.dtype == DType::kBf16 ? PackSource::kBf16
+                                               : PackSource::kF16,
+        .n = n,
+        .lane = lane,
+        .block = block};
     return format_ == PanelFormat::kInt8 ? kernels_.pack_int8(args) : kernels_.pack_int4(args);
   }
 
@@ -317,40 +300,17 @@ class Packer {
   std::atomic<int64_t> bad_{kNone};
 };
 
-absl::Status CheckParts(const WeightShape& shape, std::span<const SourceMatrix> parts) {
-  if (shape.format == WeightFormat::kAuto || WeightBytes(shape) > uint64_t{1} << 62) {
-    return absl::InvalidArgumentError("a weight to pack has no format or an impossible shape");
-  }
-  int64_t rows = 0;
-  for (const SourceMatrix& part : parts) {
-    const bool quantized = part.format == WeightFormat::kInt8 || part.format == WeightFormat::kInt4;
-    if (part.columns != shape.columns || part.rows < 0 || part.rows > shape.rows - rows) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "a part of ", part.rows, " x ", part.columns, " does not fit into a weight of ",
-          shape.rows, " x ", shape.columns, " after ", rows, " rows"));
-    }
-    if (quantized ? part.scales == nullptr
-                  : part.format != WeightFormat::kAuto || !core::IsWeightDType(part.dtype)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a weight cannot be made from ", core::DTypeName(part.dtype), " values"));
-    }
-    rows += part.rows;
-  }
-  const bool halves = parts.size() == 2 && parts[0].rows == parts[1].rows;
-  if (rows != shape.rows || (shape.kind == WeightKind::kGated && !halves)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("parts of ", rows, " rows in all do not make a weight of ", shape.rows));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status CpuBackend::PackWeight(const WeightShape& shape, std::span<const SourceMatrix> parts,
                                     void* destination, const core::WorkControl& control) {
-  LLMCORE_RETURN_IF_ERROR(CheckParts(shape, parts));
+  if (WeightBytes(shape) > uint64_t{1} << 62) {
+    return absl::InvalidArgumentError("a weight to pack has an impossible shape");
+  }
+  LLMCORE_RETURN_IF_ERROR(core::CheckSourceParts(shape, parts));
   uint64_t total = 0;
-  for (const SourceMatrix& part : parts) total += RowBytes(part) * static_cast<uint64_t>(part.rows);
+  for (const SourceMatrix& part : parts)
+    total += core::SourceRowBytes(part) * static_cast<uint64_t>(part.rows);
   if (total == 0) return control.Report("pack", 0, 0);
 
   Packer packer(kernels_, shape, parts, destination);

@@ -38,8 +38,10 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config
   engine->vocabulary_size_ = config.vocab_size;
   engine->backend_ = std::move(backend);
   Backend& device = *engine->backend_;
-  for (const uint64_t bytes : plan.bytes) {
-    absl::StatusOr<std::unique_ptr<DeviceMemory>> memory = device.Allocate(bytes);
+  for (size_t category = 0; category < std::size(plan.bytes); ++category) {
+    const bool on_host = category == static_cast<size_t>(MemoryCategory::kHost);
+    absl::StatusOr<std::unique_ptr<DeviceMemory>> memory =
+        on_host ? device.AllocateHost(plan.bytes[category]) : device.Allocate(plan.bytes[category]);
     if (!memory.ok()) return memory.status();
     engine->memory_.push_back(*std::move(memory));
   }

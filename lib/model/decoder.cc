@@ -63,6 +63,8 @@ absl::StatusOr<std::span<const float>> Decoder::Forward(Backend& backend,
                                                         const StepContext& context,
                                                         const StepInput& input) {
   const int64_t rows = input.batch.rows();
+  // A step that ended early may still be reading the angles.
+  LLMCORE_RETURN_IF_ERROR(backend.Synchronize());
   rotary_.Fill(input.batch, buffers_.cos_sin);
   LLMCORE_RETURN_IF_ERROR(
       Embed(backend, context,
@@ -72,6 +74,7 @@ absl::StatusOr<std::span<const float>> Decoder::Forward(Backend& backend,
     LLMCORE_RETURN_IF_ERROR(MlpBlock(backend, context, rows, layer));
   }
   LLMCORE_RETURN_IF_ERROR(Head(backend, context, input));
+  LLMCORE_RETURN_IF_ERROR(backend.Synchronize());
   return std::span<const float>(buffers_.logits,
                                 input.logit_rows.size() * static_cast<size_t>(config_.vocab_size));
 }

@@ -48,7 +48,7 @@ absl::StatusOr<ActivationFormat> ResolveActivationFormat(ActivationFormat asked,
 
 // What is planned, and then loaded.
 absl::StatusOr<MemoryPlan> MakePlan(const ModelConfig& config, const ModelOptions& options,
-                                    const WeightSource& source, const Backend& backend,
+                                    const WeightSource& source, Backend& backend,
                                     bool enforce_budget) {
   MemoryRequest request;
   LLMCORE_ASSIGN_OR_RETURN(request.weight_format,
@@ -62,7 +62,8 @@ absl::StatusOr<MemoryPlan> MakePlan(const ModelConfig& config, const ModelOption
   request.kv_cache_fraction = options.kv_cache_fraction;
   request.max_context = options.max_context;
   request.max_batch_tokens = options.max_batch_tokens;
-  request.free_memory = FreeHostMemory();
+  const uint64_t free_on_device = backend.FreeMemory();
+  request.free_memory = free_on_device > 0 ? free_on_device : FreeHostMemory();
   return PlanMemory(config, request, backend, enforce_budget);
 }
 
