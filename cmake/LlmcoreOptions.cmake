@@ -23,6 +23,10 @@ set(LLMCORE_SANITIZE "" CACHE STRING "Sanitizers: empty, 'address,undefined' or 
 set(LLMCORE_REFERENCE_DIR "${CMAKE_CURRENT_SOURCE_DIR}/../shared/reference" CACHE PATH
     "Third-party models and vectors that tests read when present")
 
+set(LLMCORE_CUDA AUTO CACHE STRING "The CUDA backend: ON, OFF, or AUTO where the toolkit is")
+set_property(CACHE LLMCORE_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(LLMCORE_CUDA_ARCHITECTURES 80 86 89 90 CACHE STRING "Compute capabilities to compile for")
+
 # A compiler cache makes the second configuration of the same sources nearly free.
 find_program(LLMCORE_CCACHE ccache)
 mark_as_advanced(LLMCORE_CCACHE)
@@ -33,11 +37,14 @@ endif()
 
 add_library(llmcore_warnings INTERFACE)
 target_compile_options(llmcore_warnings INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wvla
+  $<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wvla>
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>
-  $<$<BOOL:${LLMCORE_WARNINGS_AS_ERRORS}>:-Werror>)
+  $<$<AND:$<COMPILE_LANGUAGE:C,CXX>,$<BOOL:${LLMCORE_WARNINGS_AS_ERRORS}>>:-Werror>)
 
 if(LLMCORE_SANITIZE)
+  if(LLMCORE_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "LLMCORE_SANITIZE and LLMCORE_CUDA=ON: sanitizers look at the emulator")
+  endif()
   add_compile_options(-fsanitize=${LLMCORE_SANITIZE} -fno-omit-frame-pointer
                       -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${LLMCORE_SANITIZE})

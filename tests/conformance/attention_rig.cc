@@ -9,6 +9,21 @@ namespace llmcore::conformance {
 
 using reference::Table;
 
+namespace {
+
+double (*RoundingOf(core::KvFormat format))(double) {
+  switch (format) {
+    case core::KvFormat::kBf16:
+      return reference::RoundToBf16;
+    case core::KvFormat::kF16:
+      return reference::RoundToF16;
+    default:
+      return [](double value) { return value; };
+  }
+}
+
+}  // namespace
+
 std::string Describe(const AttentionShape& shape) {
   std::ostringstream text;
   text << "head_dim " << shape.head_dim << ", heads " << shape.heads << "/" << shape.kv_heads
@@ -44,14 +59,8 @@ AttentionRig::AttentionRig(Harness* harness, const AttentionShape& shape, core::
   cache_.blocks = static_cast<int32_t>(blocks);
   cache_.data = harness->Allocate(kLayers * blocks * harness->backend().KvBlockBytes(cache_.shape));
   reference_ = {
-      kLayers,
-      blocks,
-      shape.block_tokens,
-      shape.kv_heads,
-      shape.head_dim,
-      format == core::KvFormat::kF32 ? [](double value) { return value; } : reference::RoundToBf16,
-      {},
-      {}};
+      kLayers, blocks, shape.block_tokens, shape.kv_heads, shape.head_dim, RoundingOf(format),
+      {},      {}};
   reference_.Clear();
   free_blocks_.resize(blocks);
   std::iota(free_blocks_.begin(), free_blocks_.end(), 0);

@@ -21,7 +21,7 @@ double AttentionTolerance(KvFormat format) {
   return format == KvFormat::kF32 ? 1e-5 : 5e-3;
 }
 
-const std::vector<AttentionShape>& Shapes() {
+const std::vector<AttentionShape>& Shapes(bool is_slow) {
   static const std::vector<AttentionShape> small = {
       {4, 1, 1, 0, 16, false},  {8, 4, 2, 3, 16, true},   {16, 2, 1, 0, 32, false},
       {80, 5, 1, 17, 32, true}, {96, 2, 2, 0, 16, false},
@@ -38,7 +38,7 @@ const std::vector<AttentionShape>& Shapes() {
                                  {256, 4, 1, 33, 16, false}});
     return shapes;
   }();
-  return kSlowBuild ? small : all;
+  return kSlowBuild || is_slow ? small : all;
 }
 
 struct AttentionCase {
@@ -86,7 +86,7 @@ class AttentionConformanceTest : public testing::TestWithParam<AttentionCase> {
 // blocks and copies the last one, and a late sequence.
 TEST_P(AttentionConformanceTest, RaggedStepsAgreeWithTheReference) {
   uint32_t seed = 100;
-  for (const AttentionShape& shape : Shapes()) {
+  for (const AttentionShape& shape : Shapes(GetParam().backend.maker->is_slow)) {
     SCOPED_TRACE(Describe(shape));
     Random random(++seed);
     AttentionRig rig(harness_.get(), shape, format_, 40);

@@ -1,5 +1,7 @@
 #include "tests/conformance/backends.h"
 
+#include "absl/strings/match.h"
+#include "lib/backend/cuda_backend.h"
 #include "lib/base/cpu_features.h"
 #include "lib/cpu/cpu_backend.h"
 
@@ -20,6 +22,20 @@ BackendMaker CpuMaker(core::Isa isa, bool use_vnni) {
   return maker;
 }
 
+// The CUDA device of this machine, or the emulated one in a program that is linked with it.
+void AddCuda(std::vector<BackendMaker>* makers) {
+  const absl::StatusOr<std::unique_ptr<core::Backend>> device = core::CreateCudaBackend(0);
+  if (!device.ok()) return;
+  BackendMaker maker;
+  maker.name = "cuda";
+  maker.create = [](int) { return core::CreateCudaBackend(0); };
+  maker.kv_formats = {core::KvFormat::kF32, core::KvFormat::kBf16, core::KvFormat::kF16};
+  maker.has_threads = false;
+  maker.has_activation_codes = false;
+  maker.is_slow = absl::StrContains((*device)->Description(), "emulator");
+  makers->push_back(maker);
+}
+
 std::vector<BackendMaker> MakeAll() {
   const core::CpuFeatures features = core::DetectCpuFeatures();
   std::vector<BackendMaker> makers = {CpuMaker(core::Isa::kBaseline, false)};
@@ -29,6 +45,7 @@ std::vector<BackendMaker> MakeAll() {
   if (features.avx512 && features.avx512_vnni) {
     makers.push_back(CpuMaker(core::Isa::kAvx512, true));
   }
+  AddCuda(&makers);
   return makers;
 }
 
@@ -43,7 +60,7 @@ std::vector<BackendCase> BackendCases() {
   std::vector<BackendCase> cases;
   for (const BackendMaker& maker : BackendMakers()) {
     cases.push_back({&maker, 1});
-    cases.push_back({&maker, 3});
+    if (maker.has_threads) cases.push_back({&maker, 3});
   }
   return cases;
 }

@@ -17,6 +17,14 @@ struct BackendMaker {
   std::string name;  // letters, digits and _
   std::function<absl::StatusOr<std::unique_ptr<core::Backend>>(int threads)> create;
   std::vector<core::KvFormat> kv_formats;
+  // Whether threads are the backend's own and create() heeds their number.
+  bool has_threads = true;
+  // Whether kInt8 activations are int8 codes with a scale a block, to the bit; else they are
+  // rounded in another way that is at least as close.
+  bool has_activation_codes = true;
+  // Whether every operation takes hundreds of times as long as it should (an emulator): shapes are
+  // then fewer and smaller.
+  bool is_slow = false;
 };
 
 // One for each set of kernels: what has to agree with the references.
@@ -27,7 +35,7 @@ struct BackendCase {
   int threads = 1;
 };
 
-// Each set of kernels on 1 and on 3 threads.
+// Each set of kernels on 1 and, where there are threads, on 3.
 std::vector<BackendCase> BackendCases();
 
 std::string NameOf(const BackendCase& backend);

@@ -18,9 +18,13 @@ using core::WeightFormat;
 using core::WeightKind;
 using reference::Table;
 
-constexpr int kThreadCounts[] = {1, 2, 3, 7};
+std::vector<int> ThreadCounts(const BackendMaker& maker) {
+  if (!maker.has_threads) return {1};
+  return {1, 2, 3, 7};
+}
 
-std::vector<size_t> ChunkSizes() {
+std::vector<size_t> ChunkSizes(const BackendMaker& maker) {
+  if (maker.is_slow) return {1, 7, 8, 13, 64};
   if (kSlowBuild) return {1, 2, 5, 6, 7, 13, 64};
   std::vector<size_t> sizes;
   for (size_t size = 1; size <= 64; ++size) sizes.push_back(size);
@@ -43,10 +47,10 @@ struct LinearOperands {
   std::vector<double> bias;
 };
 
-LinearOperands MakeOperands() {
+LinearOperands MakeOperands(bool few_rows) {
   Random random(31);
   LinearOperands operands;
-  operands.in = RandomTable(kSlowBuild ? 70 : 131, 300, 1, &random);
+  operands.in = RandomTable(few_rows ? 70 : 131, 300, 1, &random);
   operands.gate = MakeSource(RandomTable(170, 300, 0.06, &random), core::DType::kBf16);
   operands.up = MakeSource(RandomTable(170, 300, 0.06, &random), core::DType::kF32);
   operands.bias = RandomVector(170, 0, 1, &random);
@@ -85,7 +89,7 @@ std::vector<float> RunLinears(Harness* harness, const LinearOperands& operands, 
 }
 
 TEST_P(DeterminismTest, LinearBitsDependOnTheRowAlone) {
-  const LinearOperands operands = MakeOperands();
+  const LinearOperands operands = MakeOperands(kSlowBuild || GetParam().is_slow);
   for (const WeightFormat format : kWeightFormats) {
     for (const auto activations : {ActivationFormat::kF32, ActivationFormat::kInt8}) {
       if (activations == ActivationFormat::kInt8 && !IsQuantized(format)) continue;
@@ -97,12 +101,12 @@ TEST_P(DeterminismTest, LinearBitsDependOnTheRowAlone) {
         return RunLinears(harness, operands, format, activations, chunk);
       };
       const std::vector<float> whole = run(one_thread.get(), operands.in.rows);
-      for (const int threads : kThreadCounts) {
+      for (const int threads : ThreadCounts(GetParam())) {
         const auto harness = Make(threads);
         ASSERT_TRUE(SameBits(whole, run(harness.get(), operands.in.rows))) << threads << " threads";
         ASSERT_TRUE(SameBits(whole, run(harness.get(), 29))) << threads << " threads, chunks of 29";
       }
-      for (const size_t chunk : ChunkSizes()) {
+      for (const size_t chunk : ChunkSizes(GetParam())) {
         ASSERT_TRUE(SameBits(whole, run(one_thread.get(), chunk))) << "chunks of " << chunk;
       }
     }
@@ -130,7 +134,7 @@ TEST_P(DeterminismTest, NormBitsDependOnTheRowAlone) {
     return all;
   };
   const std::vector<float> whole = run(Make(1).get(), in.rows);
-  for (const int threads : kThreadCounts) {
+  for (const int threads : ThreadCounts(GetParam())) {
     const auto harness = Make(threads);
     for (const size_t chunk : {1, 3, 64, 130}) {
       ASSERT_TRUE(SameBits(whole, run(harness.get(), chunk))) << threads << " threads";
@@ -199,14 +203,14 @@ TEST_P(DeterminismTest, AttentionBitsDependOnTheSequenceAlone) {
       const auto one_thread = Make(1);
       const std::vector<float> whole =
           RunAttention(one_thread.get(), setting, tokens, tokens, false);
-      for (const int threads : kThreadCounts) {
+      for (const int threads : ThreadCounts(GetParam())) {
         const auto harness = Make(threads);
         ASSERT_TRUE(SameBits(whole, RunAttention(harness.get(), setting, tokens, tokens, true)))
             << threads << " threads, in company";
         ASSERT_TRUE(SameBits(whole, RunAttention(harness.get(), setting, tokens, 11, true)))
             << threads << " threads, chunks of 11 in company";
       }
-      for (const size_t chunk : ChunkSizes()) {
+      for (const size_t chunk : ChunkSizes(GetParam())) {
         ASSERT_TRUE(SameBits(whole, RunAttention(one_thread.get(), setting, tokens, chunk, false)))
             << "chunks of " << chunk;
       }

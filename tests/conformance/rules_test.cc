@@ -125,7 +125,7 @@ TEST_P(RulesTest, OperationsAllocateNothing) {
 }
 
 TEST_P(RulesTest, ACancelledStepDoesNotRun) {
-  const int32_t rows = kSlowBuild ? 64 : 256;
+  const int32_t rows = kSlowBuild || GetParam().maker->is_slow ? 64 : 256;
   const auto harness = Make({rows, 1024, 16, 64, rows});
   Calls calls;
   AddCalls(harness.get(), rows, 512, 4, &calls);
@@ -143,8 +143,9 @@ TEST_P(RulesTest, ACancelledStepDoesNotRun) {
 
 // A product of seconds, cancelled from another thread soon after it began.
 TEST_P(RulesTest, LongOperationsEndWhenCancelled) {
-  const size_t width = kSlowBuild ? 1024 : 2048;
-  const int32_t rows = kSlowBuild ? 512 : 4096;
+  const bool is_slow = GetParam().maker->is_slow;
+  const size_t width = is_slow ? 128 : kSlowBuild ? 1024 : 2048;
+  const int32_t rows = is_slow ? 64 : kSlowBuild ? 512 : 4096;
   const auto harness = Make({rows, static_cast<int64_t>(width), 4, 64, rows});
   Random random(3);
   const SourceWeight source =
@@ -170,6 +171,7 @@ TEST_P(RulesTest, LongOperationsEndWhenCancelled) {
   absl::Status status;
   for (int i = 0; i < 1000 && status.ok(); ++i) {
     status = harness->backend().Linear(context, linear);
+    if (status.ok()) status = harness->backend().Synchronize();
   }
   const int64_t ended_at = now();
   other.join();

@@ -1,0 +1,124 @@
+// RopeAppend, Attention and CopyBlocks: everything that touches the KV cache.
+#include "cuda/kernels/attention.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "cuda/cuda_backend.h"
+#include "cuda/shapes.h"
+
+namespace llmcore::cuda {
+namespace {
+
+// What two stages of keys and values may take, so that every supported device has it: sm_86 and
+// sm_89 give a block 99 KB.
+constexpr size_t kSharedBudget = size_t{96} << 10;
+
+absl::Status CheckKv(const core::KvShape& shape) {
+  if (shape.head_dim > kMostHeadDim) {
+    return absl::UnimplementedError(
+        absl::StrCat("heads of ", shape.head_dim, " values on CUDA: at most ", kMostHeadDim));
+  }
+  switch (shape.format) {
+    case core::KvFormat::kF32:
+    case core::KvFormat::kBf16:
+    case core::KvFormat::kF16:
+      return absl::OkStatus();
+    default:
+      return absl::UnimplementedError(
+          absl::StrCat("a KV cache in ", core::KvFormatName(shape.format), " on CUDA"));
+  }
+}
+
+int32_t LongestSequence(const core::Batch& batch) {
+  int32_t longest = 0;
+  for (size_t i = 0; i < batch.first_position.size(); ++i) {
+    const int32_t count = batch.first_row[i + 1] - batch.first_row[i];
+    if (count > 0) longest = std::max(longest, batch.first_position[i] + count);
+  }
+  return longest;
+}
+
+AttentionTile TileOf(const core::KvCache& cache, int32_t heads) {
+  return AttentionTile(heads / cache.shape.kv_heads, cache.shape.head_dim);
+}
+
+}  // namespace
+
+absl::Status CudaBackend::RopeAppend(const core::StepContext& context,
+                                     const core::RopeAppendParams& p) {
+  LLMCORE_RETURN_IF_ERROR(Begin(context, "rope_append"));
+  LLMCORE_RETURN_IF_ERROR(CheckKv(p.cache.shape));
+  if (p.batch.rows() == 0) return absl::OkStatus();
+  RopeAppendKernelParams params = {};
+  LLMCORE_ASSIGN_OR_RETURN(params.batch, uploaded_.Send(device_.get(), context.workspace, p.batch,
+                                                        TileOf(p.cache, p.heads).rows));
+  params.qkv = p.qkv.data;
+  params.cos_sin = p.cos_sin;
+  params.q_norm = p.q_norm;
+  params.k_norm = p.k_norm;
+  params.epsilon = p.norm_epsilon;
+  params.heads = p.heads;
+  params.storage = KvStorageOf(p.cache.shape.format);
+  params.kv = ViewOf(p.cache, p.layer);
+  return device_->Check(LaunchRopeAppend(params, device_->stream()), "rope_append");
+}
+
+absl::Status CudaBackend::Attention(const core::StepContext& context,
+                                    const core::AttentionParams& p) {
+  LLMCORE_RETURN_IF_ERROR(Begin(context, "attention"));
+  LLMCORE_RETURN_IF_ERROR(CheckKv(p.cache.shape));
+  if (p.batch.rows() == 0) return absl::OkStatus();
+  const AttentionTile tile = TileOf(p.cache, p.heads);
+  AttentionKernelParams params = {};
+  LLMCORE_ASSIGN_OR_RETURN(params.batch,
+                           uploaded_.Send(device_.get(), context.workspace, p.batch, tile.rows));
+  params.q = p.qkv.data;
+  params.q_stride = p.qkv.columns;
+  params.out = p.out.data;
+  params.heads = p.heads;
+  params.group = p.heads / p.cache.shape.kv_heads;
+  params.tile_heads = tile.heads;
+  params.tile_rows = tile.rows;
+  params.head_groups = tile.head_groups;
+  params.scale = p.scale;
+  params.window = p.window;
+  params.storage = KvStorageOf(p.cache.shape.format);
+  params.kv = ViewOf(p.cache, p.layer);
+  params.stages = 2;
+  if (AttentionSharedBytes(params) > kSharedBudget) params.stages = 1;
+
+  params.splits = 1;
+  if (params.batch.rows <= kSplitRows) {
+    const int splits = (LongestSequence(p.batch) + kSplitPositions - 1) / kSplitPositions;
+    const std::span<std::byte> rest = context.workspace.subspan(uploaded_.bytes());
+    const int64_t floats =
+        PartialFloats(splits, params.batch.rows, p.heads, p.cache.shape.head_dim);
+    if (static_cast<uint64_t>(floats) * sizeof(float) <= rest.size()) {
+      params.splits = splits;
+      params.partial = reinterpret_cast<float*>(rest.data());
+    }
+  }
+  return device_->Check(LaunchAttention(params, device_->stream()), "attention");
+}
+
+absl::Status CudaBackend::CopyBlocks(const core::StepContext& context,
+                                     const core::CopyBlocksParams& p) {
+  LLMCORE_RETURN_IF_ERROR(Begin(context, "copy_blocks"));
+  CopyBlocksKernelParams params = {};
+  params.data = static_cast<unsigned char*>(p.cache.data);
+  params.block_bytes = BlockBytes(p.cache.shape);
+  params.blocks = p.cache.blocks;
+  params.layers = p.cache.shape.layers;
+  for (size_t first = 0; first < p.from.size(); first += kBlockPairsALaunch) {
+    const size_t count = std::min<size_t>(kBlockPairsALaunch, p.from.size() - first);
+    std::copy_n(p.from.begin() + static_cast<ptrdiff_t>(first), count, params.from);
+    std::copy_n(p.to.begin() + static_cast<ptrdiff_t>(first), count, params.to);
+    params.count = static_cast<int32_t>(count);
+    LLMCORE_RETURN_IF_ERROR(
+        device_->Check(LaunchCopyBlocks(params, device_->stream()), "copy_blocks"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace llmcore::cuda

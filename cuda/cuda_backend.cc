@@ -1,0 +1,79 @@
+#include "cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cuda/kernels/attention.h"
+#include "cuda/shapes.h"
+#include "lib/backend/cuda_backend.h"
+#include "lib/base/checked.h"
+
+namespace llmcore::core {
+
+absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int ordinal) {
+  LLMCORE_ASSIGN_OR_RETURN(std::shared_ptr<cuda::Device> device, cuda::Device::Open(ordinal));
+  return std::make_unique<cuda::CudaBackend>(std::move(device));
+}
+
+}  // namespace llmcore::core
+
+namespace llmcore::cuda {
+
+absl::StatusOr<std::unique_ptr<core::DeviceMemory>> CudaBackend::Allocate(uint64_t bytes) {
+  return AllocateOnDevice(device_, bytes);
+}
+
+absl::StatusOr<std::unique_ptr<core::DeviceMemory>> CudaBackend::AllocateHost(uint64_t bytes) {
+  return AllocatePinned(device_, bytes);
+}
+
+absl::Status CudaBackend::CopyToDevice(void* destination, std::span<const std::byte> source) {
+  LLMCORE_RETURN_IF_ERROR(device_->Enter());
+  uploaded_.Forget();  // the destination may be the workspace
+  return device_->CopyToDevice(destination, source);
+}
+
+absl::Status CudaBackend::CopyToHost(std::span<std::byte> destination, const void* source) {
+  LLMCORE_RETURN_IF_ERROR(device_->Enter());
+  return device_->CopyToHost(destination, source);
+}
+
+absl::Status CudaBackend::Synchronize() {
+  LLMCORE_RETURN_IF_ERROR(device_->Enter());
+  return device_->Synchronize("running a step");
+}
+
+uint64_t CudaBackend::FreeMemory() {
+  return device_->FreeMemory().value_or(0);
+}
+
+uint64_t CudaBackend::PackedWeightBytes(const core::WeightShape& shape) const {
+  return WeightBytes(shape);
+}
+
+uint64_t CudaBackend::KvBlockBytes(const core::KvShape& shape) const {
+  return static_cast<uint64_t>(BlockBytes(shape));
+}
+
+// A batch, then the partial results of split attention.
+uint64_t CudaBackend::WorkspaceBytes(const core::StepLimits& limits) const {
+  const int64_t splits = (int64_t{limits.max_context} + kSplitPositions - 1) / kSplitPositions;
+  const int64_t rows = std::min(limits.rows, kSplitRows);
+  const int64_t floats = PartialFloats(splits, rows, limits.heads, limits.head_dim);
+  return BatchUpload::Bytes(limits) +
+         core::RoundUp(static_cast<uint64_t>(floats) * sizeof(float), 64);
+}
+
+std::string CudaBackend::KvLayoutName(const core::KvShape& shape) const {
+  return absl::StrCat("cuda-", core::KvFormatName(shape.format), "-v1");
+}
+
+absl::Status CudaBackend::Begin(const core::StepContext& context, absl::string_view operation) {
+  if (context.cancel != nullptr && context.cancel->cancelled()) {
+    return core::CancelledError(operation);
+  }
+  return device_->Enter();
+}
+
+}  // namespace llmcore::cuda

@@ -1,0 +1,65 @@
+// The CUDA backend: the operation table of lib/backend on one device and one stream. Operations
+// return when they are launched; Synchronize, CopyToHost and CopyToDevice wait.
+//
+// Activation formats: kF32 keeps f32 (three bf16 pieces on tensor cores); kInt8, for int8 and int4
+// weights, rounds activations to the 8 significant bits of bf16, which is closer than int8 with a
+// scale and what tensor cores multiply fastest.
+// KV formats: f32, bf16, f16.
+#ifndef LLMCORE_CUDA_CUDA_BACKEND_H_
+#define LLMCORE_CUDA_CUDA_BACKEND_H_
+
+#include <memory>
+#include <string>
+
+#include "cuda/batch_upload.h"
+#include "cuda/device.h"
+#include "lib/backend/backend.h"
+
+namespace llmcore::cuda {
+
+class CudaBackend final : public core::Backend {
+ public:
+  explicit CudaBackend(std::shared_ptr<Device> device) : device_(std::move(device)) {}
+
+  absl::string_view name() const override { return "cuda"; }
+  std::string Description() const override { return device_->description(); }
+  absl::StatusOr<std::unique_ptr<core::DeviceMemory>> Allocate(uint64_t bytes) override;
+  absl::StatusOr<std::unique_ptr<core::DeviceMemory>> AllocateHost(uint64_t bytes) override;
+  absl::Status CopyToDevice(void* destination, std::span<const std::byte> source) override;
+  absl::Status CopyToHost(std::span<std::byte> destination, const void* source) override;
+  absl::Status Synchronize() override;
+  uint64_t FreeMemory() override;
+
+  uint64_t PackedWeightBytes(const core::WeightShape& shape) const override;
+  uint64_t KvBlockBytes(const core::KvShape& shape) const override;
+  uint64_t WorkspaceBytes(const core::StepLimits& limits) const override;
+  std::string KvLayoutName(const core::KvShape& shape) const override;
+
+  absl::Status PackWeight(const core::WeightShape& shape, std::span<const core::SourceMatrix> parts,
+                          void* destination, const core::WorkControl& control) override;
+
+  absl::Status Embed(const core::StepContext& context, const core::EmbedParams& params) override;
+  absl::Status Norm(const core::StepContext& context, const core::NormParams& params) override;
+  absl::Status Linear(const core::StepContext& context, const core::LinearParams& params) override;
+  absl::Status LinearGated(const core::StepContext& context,
+                           const core::LinearGatedParams& params) override;
+  absl::Status RopeAppend(const core::StepContext& context,
+                          const core::RopeAppendParams& params) override;
+  absl::Status Attention(const core::StepContext& context,
+                         const core::AttentionParams& params) override;
+  absl::Status GatherRows(const core::StepContext& context,
+                          const core::GatherRowsParams& params) override;
+  absl::Status CopyBlocks(const core::StepContext& context,
+                          const core::CopyBlocksParams& params) override;
+
+ private:
+  // CANCELLED, or the error that broke the device.
+  absl::Status Begin(const core::StepContext& context, absl::string_view operation);
+
+  const std::shared_ptr<Device> device_;
+  BatchUpload uploaded_;
+};
+
+}  // namespace llmcore::cuda
+
+#endif  // LLMCORE_CUDA_CUDA_BACKEND_H_

@@ -1,0 +1,74 @@
+// Linear and LinearGated: which kernel, with what.
+#include "cuda/kernels/linear.h"
+
+#include "cuda/cuda_backend.h"
+#include "cuda/shapes.h"
+
+namespace llmcore::cuda {
+namespace {
+
+using core::ActivationFormat;
+using core::WeightFormat;
+
+Precision PrecisionOf(WeightFormat weights, ActivationFormat activations) {
+  const bool quantized = weights == WeightFormat::kInt8 || weights == WeightFormat::kInt4;
+  return quantized && activations == ActivationFormat::kInt8 ? Precision::kRounded
+                                                             : Precision::kExact;
+}
+
+LinearKernelParams ParamsOf(const core::Matrix& in, const core::PackedWeight& weight,
+                            const core::Matrix& out) {
+  LinearKernelParams params = {};
+  params.weight = static_cast<const unsigned char*>(weight.data);
+  params.in = in.data;
+  params.out = out.data;
+  params.tokens = static_cast<int32_t>(in.rows);
+  params.columns = static_cast<int32_t>(in.columns);
+  params.outputs = static_cast<int32_t>(out.columns);
+  params.groups = static_cast<int32_t>(Groups(in.columns));
+  params.vector_loads = in.columns % 4 == 0 && reinterpret_cast<uintptr_t>(in.data) % 16 == 0;
+  return params;
+}
+
+GateFunction GateOf(core::GateActivation activation) {
+  switch (activation) {
+    case core::GateActivation::kSilu:
+      return GateFunction::kSilu;
+    case core::GateActivation::kGeluTanh:
+      return GateFunction::kGeluTanh;
+    case core::GateActivation::kGelu:
+      break;
+  }
+  return GateFunction::kGelu;
+}
+
+}  // namespace
+
+absl::Status CudaBackend::Linear(const core::StepContext& context, const core::LinearParams& p) {
+  LLMCORE_RETURN_IF_ERROR(Begin(context, "linear"));
+  if (p.out.rows == 0 || p.out.columns == 0) return absl::OkStatus();
+  LinearKernelParams params = ParamsOf(p.in, p.weight, p.out);
+  params.bias = p.bias;
+  params.residual = p.residual;
+  const WeightFormat format = p.weight.shape.format;
+  return device_->Check(LaunchLinear(StorageOf(format), PrecisionOf(format, p.activation_format),
+                                     params, device_->stream()),
+                        "linear");
+}
+
+absl::Status CudaBackend::LinearGated(const core::StepContext& context,
+                                      const core::LinearGatedParams& p) {
+  LLMCORE_RETURN_IF_ERROR(Begin(context, "linear_gated"));
+  if (p.out.rows == 0 || p.out.columns == 0) return absl::OkStatus();
+  LinearKernelParams params = ParamsOf(p.in, p.weight, p.out);
+  params.bias = p.gate_bias;
+  params.up_bias = p.up_bias;
+  params.gate = GateOf(p.activation);
+  const WeightFormat format = p.weight.shape.format;
+  return device_->Check(
+      LaunchLinearGated(StorageOf(format), PrecisionOf(format, p.activation_format), params,
+                        device_->stream()),
+      "linear_gated");
+}
+
+}  // namespace llmcore::cuda

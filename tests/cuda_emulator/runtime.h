@@ -1,0 +1,30 @@
+// The device of the emulator, as tests see it beside the runtime API.
+#ifndef LLMCORE_TESTS_CUDA_EMULATOR_RUNTIME_H_
+#define LLMCORE_TESTS_CUDA_EMULATOR_RUNTIME_H_
+
+#include <cstdint>
+#include <string>
+
+namespace cuda_emulator {
+
+class Stream;
+
+// What went wrong in the launch that failed last; empty when none did.
+std::string LastFault();
+// A new device: forgets the sticky error, the fault and what FailCall set. Memory stays.
+void ResetDevice();
+// Draws other orders of threads from here on.
+void SetSeed(uint64_t seed);
+// The call number `call` of the runtime API from now on, 1 being the next, fails with `error` (a
+// cudaError_t).
+void FailCall(int64_t call, int error);
+// Calls of the runtime API so far.
+int64_t Calls();
+// Bytes of device memory that are allocated now.
+uint64_t AllocatedBytes();
+// Devices that cudaGetDeviceCount finds; 1 unless set.
+void SetDeviceCount(int count);
+
+}  // namespace cuda_emulator
+
+#endif  // LLMCORE_TESTS_CUDA_EMULATOR_RUNTIME_H_
