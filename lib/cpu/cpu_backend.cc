@@ -43,7 +43,8 @@ absl::StatusOr<std::unique_ptr<core::Backend>> CpuBackend::Create(
   }
   LLMCORE_ASSIGN_OR_RETURN(auto pool, core::ThreadPool::Create(options.threads));
   const KernelTable& kernels = KernelsFor(isa, features, options.use_vnni);
-  return std::unique_ptr<core::Backend>(new CpuBackend(std::move(pool), kernels));
+  return std::unique_ptr<core::Backend>(new CpuBackend(
+      std::move(pool), kernels, options.spread_nibbles.value_or(!features.logic_beside_dot)));
 }
 
 std::string CpuBackend::Description() const {

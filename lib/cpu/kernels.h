@@ -30,8 +30,10 @@ struct LinearInt8Args {
   const unsigned char* activations;  // block 0 of the first row, which begins a tile
   int64_t block_stride;              // bytes from a block of activations to the next
   int64_t rows;
-  float* out;              // [rows][64]
-  unsigned char* scratch;  // 128 * 64 bytes, 64-byte aligned
+  float* out;  // [rows][64]
+  // 128 * 64 bytes, 64-byte aligned, for the nibbles of a block spread to bytes once for all tiles
+  // of many rows; null: each tile spreads them in registers. The bits are the same.
+  unsigned char* scratch;
 };
 
 // out[r][o] = sums[r][o] (+ bias[o]) (+ residual[r][o]) for o < outputs.

@@ -21,10 +21,11 @@ using core::StepContext;
 // One weight and its activations, as pieces need them.
 struct Product {
   Product(const KernelTable& table, const PackedWeight& weight, ActivationFormat activations,
-          const Matrix& matrix, const unsigned char* quantized_rows)
+          const Matrix& matrix, const unsigned char* quantized_rows, bool spread)
       : kernels(table),
         in(matrix),
         quantized(quantized_rows),
+        spread_nibbles(spread),
         format(PanelFormatOf(weight.shape.format)),
         panels(static_cast<const unsigned char*>(weight.data)),
         panel_bytes(PanelBytes(format, matrix.columns)),
@@ -50,13 +51,14 @@ struct Product {
       return;
     }
     const int64_t blocks = StoredColumns(format, in.columns) / kBlock;
-    const LinearInt8Args args = {.panel = weights,
-                                 .blocks = blocks,
-                                 .activations = quantized + row * kActivationBlockBytes,
-                                 .block_stride = in.rows * kActivationBlockBytes,
-                                 .rows = rows,
-                                 .out = sums,
-                                 .scratch = reinterpret_cast<unsigned char*>(scratch)};
+    const LinearInt8Args args = {
+        .panel = weights,
+        .blocks = blocks,
+        .activations = quantized + row * kActivationBlockBytes,
+        .block_stride = in.rows * kActivationBlockBytes,
+        .rows = rows,
+        .out = sums,
+        .scratch = spread_nibbles ? reinterpret_cast<unsigned char*>(scratch) : nullptr};
     if (format == PanelFormat::kInt8) {
       kernels.linear_int8(args);
     } else {
@@ -67,6 +69,7 @@ struct Product {
   const KernelTable& kernels;
   Matrix in;
   const unsigned char* quantized;
+  bool spread_nibbles;
   PanelFormat format;
   const unsigned char* panels;
   int64_t panel_bytes;
@@ -132,7 +135,8 @@ absl::Status CpuBackend::Linear(const StepContext& context, const LinearParams& 
   if (int8) {
     LLMCORE_RETURN_IF_ERROR(QuantizeActivations(context, p.in, workspace.shared()));
   }
-  const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared());
+  const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared(),
+                        spread_nibbles_);
   const int64_t panels = PanelCount(outputs);
   const int64_t chunk = RowsPerChunk(rows);
   const int64_t pieces = panels * ((rows + chunk - 1) / chunk);
@@ -171,7 +175,8 @@ absl::Status CpuBackend::LinearGated(const StepContext& context, const LinearGat
   if (int8) {
     LLMCORE_RETURN_IF_ERROR(QuantizeActivations(context, p.in, workspace.shared()));
   }
-  const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared());
+  const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared(),
+                        spread_nibbles_);
   const int64_t pairs = PanelCount(outputs);
   const int64_t chunk = RowsPerChunk(rows);
   const int64_t pieces = pairs * ((rows + chunk - 1) / chunk);

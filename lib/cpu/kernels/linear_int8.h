@@ -216,7 +216,9 @@ LLMCORE_INLINE void DotRows(const LinearInt8Args& a, const unsigned char* scales
   }
 }
 
-// From here on spreading the nibbles once is cheaper than in every tile.
+// From here on spreading the nibbles once is cheaper than in every tile, where logic takes the
+// place of dot products (Sapphire Rapids). Where it runs beside them it is free: without spreading,
+// 32 rows x 2048 x 8192 took 7% and 512 rows 3% less on one Zen 4 core.
 constexpr int64_t kSpreadRows = 3 * kTokenTile;
 
 template <bool kInt4>
@@ -231,7 +233,7 @@ void LinearInt8(const LinearInt8Args& a) {
   const unsigned char* block = a.panel;
   const unsigned char* activations = a.activations;
   for (int64_t b = 0; b < a.blocks; ++b) {
-    if (kInt4 && a.rows >= kSpreadRows) {
+    if (kInt4 && a.scratch != nullptr && a.rows >= kSpreadRows) {
       SpreadNibbles(block + kScaleBytes, a.scratch);
       DotRows<ByteCodes<8>>(a, block, a.scratch, activations, block + kBytes, kBytes);
     } else {
@@ -276,16 +278,10 @@ LLMCORE_INLINE void QuantizeBlock(const float* in, int64_t n, int8_t* codes, flo
     const F32 limited = Min(Set(127.0f), Max(x, Set(-127.0f)));
     const I32 code = (I32)(limited + Set(12582912.0f)) - 0x4B400000;
     total += code;
-    int32_t wide[kLanes];
-    __builtin_memcpy(wide, &code, sizeof wide);
-    for (int i = 0; i < kLanes; ++i) codes[v * kLanes + i] = static_cast<int8_t>(wide[i]);
+    StoreLowBytes(codes + v * kLanes, code);
   }
-  int32_t totals[kLanes];
-  __builtin_memcpy(totals, &total, sizeof totals);
-  int32_t all = 0;
-  for (int i = 0; i < kLanes; ++i) all += totals[i];
   *scale = absmax / 127.0f;
-  *sum = all;
+  *sum = SumI32(total);
 }
 
 void QuantizeTile(const QuantizeTileArgs& a) {

@@ -141,6 +141,23 @@ LLMCORE_INLINE float Sum(F32 v) {
   }
   return lanes[0];
 }
+LLMCORE_INLINE int32_t SumI32(I32 v) {
+  int32_t lanes[kLanes];
+  __builtin_memcpy(lanes, &v, sizeof lanes);
+  int32_t sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += lanes[i];
+  return sum;
+}
+// The low byte of each lane.
+LLMCORE_INLINE void StoreLowBytes(int8_t* p, I32 v) {
+#if defined(__AVX512F__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)v));
+#else
+  int32_t lanes[kLanes];
+  __builtin_memcpy(lanes, &v, sizeof lanes);
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(lanes[i]);
+#endif
+}
 LLMCORE_INLINE float Largest(F32 v) {
   float lanes[kLanes];
   Store(lanes, v);
