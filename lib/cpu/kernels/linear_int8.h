@@ -281,7 +281,7 @@ LLMCORE_INLINE void QuantizeBlock(const float* in, int64_t n, int8_t* codes, flo
     StoreLowBytes(codes + v * kLanes, code);
   }
   *scale = absmax / 127.0f;
-  *sum = SumI32(total);
+  *sum = static_cast<int32_t>(Sum(ToF32(total)));  // at most 127 * 128: exact in f32
 }
 
 void QuantizeTile(const QuantizeTileArgs& a) {
