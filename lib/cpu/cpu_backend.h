@@ -66,7 +66,7 @@ class CpuBackend final : public core::Backend {
              bool spread_nibbles)
       : pool_(std::move(pool)), kernels_(kernels), spread_nibbles_(spread_nibbles) {}
 
-  // Quantizes activations into the tiles of layout.h.
+  // Quantizes activations as layout.h says.
   absl::Status QuantizeActivations(const core::StepContext& context, const core::Matrix& in,
                                    unsigned char* out);
 

@@ -27,7 +27,7 @@ struct LinearF32Args {
 struct LinearInt8Args {
   const unsigned char* panel;
   int64_t blocks;
-  const unsigned char* activations;  // block 0 of the first row, which begins a tile
+  const unsigned char* activations;  // block 0 of the first row
   int64_t block_stride;              // bytes from a block of activations to the next
   int64_t rows;
   float* out;  // [rows][64]
@@ -62,11 +62,9 @@ struct StoreGatedArgs {
   int64_t stride;
 };
 
-// Rows of activations to one tile of quantized ones; rows is 1 to kTokenTile.
-struct QuantizeTileArgs {
+// One row of activations to its place in each block of quantized ones.
+struct QuantizeRowArgs {
   const float* in;
-  int64_t in_stride;
-  int64_t rows;
   int64_t columns;
   unsigned char* out;
   int64_t block_stride;  // bytes
@@ -141,7 +139,7 @@ struct KernelTable {
   void (*store_gated)(const StoreGatedArgs&);
   bool (*pack_int8)(const PackBlockArgs&);  // false, and nothing written: NaN or infinity
   bool (*pack_int4)(const PackBlockArgs&);
-  void (*quantize_tile)(const QuantizeTileArgs&);
+  void (*quantize_row)(const QuantizeRowArgs&);
   void (*norm)(const NormArgs&);
   void (*rope)(const RopeArgs&);
   void (*attention_f32)(const AttentionArgs&);

@@ -37,7 +37,7 @@ struct Product {
            (format == PanelFormat::kInt8 || format == PanelFormat::kInt4);
   }
 
-  // sums[r][o] for `rows` rows from `row` on (the first of a tile) and the outputs of a panel.
+  // sums[r][o] for `rows` rows from `row` on and the outputs of a panel.
   void Compute(int64_t panel, int64_t row, int64_t rows, float* sums, float* scratch) const {
     const unsigned char* weights = panels + panel * panel_bytes;
     if (!int8) {
@@ -105,22 +105,26 @@ int64_t PiecesPerTurn(int64_t pieces, int threads, int64_t rows, int64_t columns
   return std::max<int64_t>(1, most);
 }
 
+// Values of some microseconds of work, and no fewer than 6 rows, whose records share pages.
+int64_t QuantizedRowsPerTurn(int64_t columns) {
+  constexpr int64_t kValuesPerTurn = 32768;
+  return std::max<int64_t>(6, kValuesPerTurn / std::max<int64_t>(1, columns));
+}
+
 }  // namespace
 
 absl::Status CpuBackend::QuantizeActivations(const StepContext& context, const Matrix& in,
                                              unsigned char* out) {
-  const int64_t tiles = (in.rows + kTokenTile - 1) / kTokenTile;
-  return pool_->ParallelFor(tiles, 1, context.cancel, [&](int64_t begin, int64_t end, int) {
-    for (int64_t tile = begin; tile < end; ++tile) {
-      const int64_t row = tile * kTokenTile;
-      kernels_.quantize_tile({.in = in.data + row * in.columns,
-                              .in_stride = in.columns,
-                              .rows = std::min(kTokenTile, in.rows - row),
-                              .columns = in.columns,
-                              .out = out + row * kActivationBlockBytes,
-                              .block_stride = in.rows * kActivationBlockBytes});
-    }
-  });
+  return pool_->ParallelFor(
+      in.rows, QuantizedRowsPerTurn(in.columns), context.cancel,
+      [&](int64_t begin, int64_t end, int) {
+        for (int64_t row = begin; row < end; ++row) {
+          kernels_.quantize_row({.in = in.data + row * in.columns,
+                                 .columns = in.columns,
+                                 .out = out + row * kActivationBlockBytes,
+                                 .block_stride = in.rows * kActivationBlockBytes});
+        }
+      });
 }
 
 absl::Status CpuBackend::Linear(const StepContext& context, const LinearParams& p) {

@@ -177,13 +177,13 @@ LLMCORE_INLINE float Largest(F32 v) {
 }
 #endif
 // The low byte of each lane.
-LLMCORE_INLINE void StoreLowBytes(int8_t* p, I32 v) {
+LLMCORE_INLINE void StoreLowBytes(unsigned char* p, I32 v) {
 #if defined(__AVX512F__)
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)v));
 #else
   int32_t lanes[kLanes];
   __builtin_memcpy(lanes, &v, sizeof lanes);
-  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(lanes[i]);
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<unsigned char>(lanes[i]);
 #endif
 }
 
