@@ -23,6 +23,8 @@ struct CpuBackendOptions {
   // Whether to use the dot product instructions (VNNI) that come with some AVX2 and AVX-512
   // machines. For tests and comparisons.
   bool use_vnni = true;
+  // Likewise the dot product instructions of bf16, which are used beside VNNI only.
+  bool use_bf16 = true;
 };
 
 // Activation formats: int8 activations apply to int8 and int4 weights; a linear with f32, bf16 or
