@@ -23,6 +23,8 @@ struct CpuBackendOptions {
   // Whether to use the dot product instructions (VNNI) that come with some AVX2 and AVX-512
   // machines. For tests and comparisons.
   bool use_vnni = true;
+  // Likewise the dot product instructions of bf16, which are used beside VNNI only.
+  bool use_bf16 = true;
   // Whether int4 weights are spread to bytes once for many rows, or in every tile (kernels.h);
   // nullopt: what suits the processor. For tests and comparisons.
   std::optional<bool> spread_nibbles = std::nullopt;

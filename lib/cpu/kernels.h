@@ -171,6 +171,9 @@ extern const KernelTable kKernels;
 namespace avx512_vnni {
 extern const KernelTable kKernels;
 }
+namespace avx512_bf16 {
+extern const KernelTable kKernels;
+}
 #endif
 
 }  // namespace llmcore::cpu
