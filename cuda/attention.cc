@@ -61,7 +61,7 @@ absl::Status CudaBackend::RopeAppend(const core::StepContext& context,
   params.heads = p.heads;
   params.storage = KvStorageOf(p.cache.shape.format);
   params.kv = ViewOf(p.cache, p.layer);
-  return device_->Check(LaunchRopeAppend(params, device_->stream()), "rope_append");
+  return End(context, LaunchRopeAppend(params, device_->stream()), "rope_append");
 }
 
 absl::Status CudaBackend::Attention(const core::StepContext& context,
@@ -99,7 +99,7 @@ absl::Status CudaBackend::Attention(const core::StepContext& context,
       params.partial = reinterpret_cast<float*>(rest.data());
     }
   }
-  return device_->Check(LaunchAttention(params, device_->stream()), "attention");
+  return End(context, LaunchAttention(params, device_->stream()), "attention");
 }
 
 absl::Status CudaBackend::CopyBlocks(const core::StepContext& context,
@@ -116,7 +116,7 @@ absl::Status CudaBackend::CopyBlocks(const core::StepContext& context,
     std::copy_n(p.to.begin() + static_cast<ptrdiff_t>(first), count, params.to);
     params.count = static_cast<int32_t>(count);
     LLMCORE_RETURN_IF_ERROR(
-        device_->Check(LaunchCopyBlocks(params, device_->stream()), "copy_blocks"));
+        End(context, LaunchCopyBlocks(params, device_->stream()), "copy_blocks"));
   }
   return absl::OkStatus();
 }

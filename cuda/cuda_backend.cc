@@ -76,4 +76,10 @@ absl::Status CudaBackend::Begin(const core::StepContext& context, absl::string_v
   return device_->Enter();
 }
 
+absl::Status CudaBackend::End(const core::StepContext& context, cudaError_t launched,
+                              absl::string_view operation) {
+  LLMCORE_RETURN_IF_ERROR(device_->Check(launched, operation));
+  return context.trace == nullptr ? absl::OkStatus() : device_->Synchronize(operation);
+}
+
 }  // namespace llmcore::cuda

@@ -55,6 +55,10 @@ class CudaBackend final : public core::Backend {
  private:
   // CANCELLED, or the error that broke the device.
   absl::Status Begin(const core::StepContext& context, absl::string_view operation);
+  // The status of the launches. Waits for them in a step that is traced, so that each operation is
+  // charged with its own time.
+  absl::Status End(const core::StepContext& context, cudaError_t launched,
+                   absl::string_view operation);
 
   const std::shared_ptr<Device> device_;
   BatchUpload uploaded_;

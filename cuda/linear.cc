@@ -51,9 +51,10 @@ absl::Status CudaBackend::Linear(const core::StepContext& context, const core::L
   params.bias = p.bias;
   params.residual = p.residual;
   const WeightFormat format = p.weight.shape.format;
-  return device_->Check(LaunchLinear(StorageOf(format), PrecisionOf(format, p.activation_format),
-                                     params, device_->stream()),
-                        "linear");
+  return End(context,
+             LaunchLinear(StorageOf(format), PrecisionOf(format, p.activation_format), params,
+                          device_->stream()),
+             "linear");
 }
 
 absl::Status CudaBackend::LinearGated(const core::StepContext& context,
@@ -65,10 +66,10 @@ absl::Status CudaBackend::LinearGated(const core::StepContext& context,
   params.up_bias = p.up_bias;
   params.gate = GateOf(p.activation);
   const WeightFormat format = p.weight.shape.format;
-  return device_->Check(
-      LaunchLinearGated(StorageOf(format), PrecisionOf(format, p.activation_format), params,
-                        device_->stream()),
-      "linear_gated");
+  return End(context,
+             LaunchLinearGated(StorageOf(format), PrecisionOf(format, p.activation_format), params,
+                               device_->stream()),
+             "linear_gated");
 }
 
 }  // namespace llmcore::cuda

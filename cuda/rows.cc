@@ -31,13 +31,14 @@ absl::Status CudaBackend::Embed(const core::StepContext& context, const core::Em
   params.storage = StorageOf(p.table.shape.format);
   params.columns = static_cast<int32_t>(p.out.columns);
   params.groups = static_cast<int32_t>(Groups(p.out.columns));
-  return device_->Check(InLaunches(p.tokens, &params.tokens,
-                                   [&](int64_t first, int32_t count) {
-                                     params.out = p.out.data + first * p.out.columns;
-                                     params.count = count;
-                                     return LaunchEmbed(params, device_->stream());
-                                   }),
-                        "embed");
+  return End(context,
+             InLaunches(p.tokens, &params.tokens,
+                        [&](int64_t first, int32_t count) {
+                          params.out = p.out.data + first * p.out.columns;
+                          params.count = count;
+                          return LaunchEmbed(params, device_->stream());
+                        }),
+             "embed");
 }
 
 absl::Status CudaBackend::Norm(const core::StepContext& context, const core::NormParams& p) {
@@ -50,7 +51,7 @@ absl::Status CudaBackend::Norm(const core::StepContext& context, const core::Nor
   params.rows = static_cast<int32_t>(p.in.rows);
   params.columns = static_cast<int32_t>(p.in.columns);
   params.epsilon = p.epsilon;
-  return device_->Check(LaunchNorm(params, device_->stream()), "norm");
+  return End(context, LaunchNorm(params, device_->stream()), "norm");
 }
 
 absl::Status CudaBackend::GatherRows(const core::StepContext& context,
@@ -60,13 +61,14 @@ absl::Status CudaBackend::GatherRows(const core::StepContext& context,
   GatherKernelParams params = {};
   params.in = p.in.data;
   params.columns = static_cast<int32_t>(p.in.columns);
-  return device_->Check(InLaunches(p.rows, &params.rows,
-                                   [&](int64_t first, int32_t count) {
-                                     params.out = p.out.data + first * p.in.columns;
-                                     params.count = count;
-                                     return LaunchGather(params, device_->stream());
-                                   }),
-                        "gather_rows");
+  return End(context,
+             InLaunches(p.rows, &params.rows,
+                        [&](int64_t first, int32_t count) {
+                          params.out = p.out.data + first * p.in.columns;
+                          params.count = count;
+                          return LaunchGather(params, device_->stream());
+                        }),
+             "gather_rows");
 }
 
 }  // namespace llmcore::cuda
