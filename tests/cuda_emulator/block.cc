@@ -15,7 +15,7 @@ namespace cuda_emulator {
 namespace {
 
 constexpr size_t kSharedCapacity = size_t{256} << 10;
-constexpr size_t kSharedGuard = 256;
+constexpr size_t kSharedGuard = 1024;  // also keeps the whole a multiple of its alignment
 constexpr int kPoison = 0xFF;
 constexpr int kMaxCopies = 256;  // cp.async of one thread that have not completed
 
@@ -37,16 +37,21 @@ struct Thread {
   int committed = 0;  // groups
 };
 
+constexpr size_t kMaxThreads = 1024;  // of a block
+
+// The sanitizers see every call of memmove, memset and delete. So what the scheduler keeps is of
+// fixed size and is not moved: fibers may then touch it in turns, and nobody takes that for a race.
+
 // Lanes that wait for the rest of their mask.
 struct Meeting {
-  uint32_t mask = 0;
+  uint32_t mask = 0;  // 0: not in use
   uint32_t arrived = 0;
   Meet meet = nullptr;
-  void* operands[kWarp];
+  void* operands[kWarp] = {};
 };
 
 struct Warp {
-  std::vector<Meeting> meetings;
+  Meeting meetings[kWarp];
   uint32_t returned = 0;
   uint32_t present = 0;
   // Alternating, since one object would order what comes after a barrier before the next one.
@@ -70,6 +75,7 @@ class Block {
     if (shared_ == nullptr) std::abort();
   }
   ~Block() {
+    Acquire(&end_object_);
     UnpoisonMemory(shared_, kSharedCapacity + kSharedGuard);
     std::free(shared_);
   }
@@ -87,23 +93,26 @@ class Block {
  private:
   void Prepare(const Grid& grid, Index block);
   void Wait();  // until somebody makes the current thread ready
-  void Ready(Thread* thread) { ready_.push_back(thread); }
+  void Ready(Thread* thread) { ready_[ready_end_++ % kMaxThreads] = thread; }
   void Leave();  // the current thread returned
+  void OpenBarrier();
   void CheckSharedGuard();
 
   std::byte* shared_;
   size_t shared_bytes_ = 0;
   std::vector<std::unique_ptr<Thread>> threads_;
   std::vector<Warp> warps_;
-  std::vector<Thread*> ready_;  // from next_ready_ on
+  Thread* ready_[kMaxThreads];  // a ring: from next_ready_ to ready_end_
   size_t next_ready_ = 0;
+  size_t ready_end_ = 0;
   size_t count_ = 0;
   size_t alive_ = 0;
-  size_t at_barrier_ = 0;
-  std::vector<Thread*> barrier_waiters_;
+  Thread* barrier_waiters_[kMaxThreads];
+  size_t waiting_ = 0;
   char barrier_objects_[2];
   int barrier_phase_ = 0;
-  char block_object_ = 0;
+  char begin_object_ = 0;  // the thread that runs the block to its fibers
+  char end_object_ = 0;    // and back, from wherever they are left
   Thread* current_ = nullptr;
   Fiber scheduler_;
   const Kernel* kernel_ = nullptr;
@@ -126,18 +135,19 @@ bool Block::Run(const Kernel& kernel, const Grid& grid, Index block, char* fault
   fault_ = fault;
   fault_size_ = fault_size;
   Prepare(grid, block);
-  while (next_ready_ < ready_.size()) {
-    current_ = running = ready_[next_ready_++];
+  while (next_ready_ < ready_end_) {
+    current_ = running = ready_[next_ready_++ % kMaxThreads];
     Fiber::Switch(&scheduler_, &current_->fiber);
     if (faulted_ || alive_ == 0) break;
   }
   running = nullptr;
+  Acquire(&end_object_);
   if (!faulted_ && alive_ > 0) {
     faulted_ = true;
     std::snprintf(fault_, fault_size_,
                   "deadlock: of %zu threads that have not returned, %zu wait at a barrier of the "
                   "block and the others for lanes of their warp",
-                  alive_, barrier_waiters_.size());
+                  alive_, waiting_);
   }
   if (!faulted_) CheckSharedGuard();
   return !faulted_;
@@ -149,21 +159,20 @@ void Block::Prepare(const Grid& grid, Index block) {
   const size_t warps = (count_ + kWarp - 1) / kWarp;
   if (warps_.size() < warps) warps_.resize(warps);
   for (Warp& warp : warps_) {
-    warp.meetings.clear();
+    for (Meeting& meeting : warp.meetings) meeting = {};
     warp.returned = warp.present = 0;
     std::fill(std::begin(warp.phase), std::end(warp.phase), 0);
   }
-  ready_.clear();
-  next_ready_ = 0;
-  barrier_waiters_.clear();
+  next_ready_ = ready_end_ = 0;
+  waiting_ = 0;
   barrier_phase_ = 0;
   faulted_ = false;
   shared_bytes_ = grid.shared_bytes;
-  Acquire(&block_object_);
+  Acquire(&end_object_);
   UnpoisonMemory(shared_, kSharedCapacity + kSharedGuard);
   std::memset(shared_, kPoison, shared_bytes_ + kSharedGuard);
   PoisonMemory(shared_ + shared_bytes_, kSharedCapacity + kSharedGuard - shared_bytes_);
-  Release(&block_object_);
+  Release(&begin_object_);
 
   for (size_t i = 0; i < count_; ++i) {
     Thread& thread = *threads_[i];
@@ -184,35 +193,30 @@ void Block::Prepare(const Grid& grid, Index block) {
   }
   uint64_t state =
       grid.seed * 0x9E3779B97F4A7C15 + block.x * 7919u + block.y * 104729u + block.z * 1299709u + 1;
-  for (size_t i = ready_.size() - 1; i > 0; --i) {
-    std::swap(ready_[i], ready_[Next(&state) % (i + 1)]);
-  }
+  for (size_t i = count_ - 1; i > 0; --i) std::swap(ready_[i], ready_[Next(&state) % (i + 1)]);
 }
 
 void Block::Main() {
-  Acquire(&block_object_);
+  Acquire(&begin_object_);
   kernel_->call(kernel_->arguments);
-  Release(&block_object_);
   Leave();
   std::abort();  // nobody comes back to a thread that returned
 }
 
 void Block::Wait() {
+  Release(&end_object_);
   Thread* const self = current_;
-  if (next_ready_ == ready_.size()) {
+  if (next_ready_ == ready_end_) {
     Fiber::Switch(&self->fiber, &scheduler_);  // a deadlock: never returns
   } else {
-    if (next_ready_ > 4096) {
-      ready_.erase(ready_.begin(), ready_.begin() + static_cast<ptrdiff_t>(next_ready_));
-      next_ready_ = 0;
-    }
-    current_ = running = ready_[next_ready_++];
+    current_ = running = ready_[next_ready_++ % kMaxThreads];
     if (current_ != self) Fiber::Switch(&self->fiber, &current_->fiber);
   }
   current_ = running = self;
 }
 
 void Block::Leave() {
+  Release(&end_object_);
   Thread* const self = current_;
   self->returned = true;
   --alive_;
@@ -224,23 +228,23 @@ void Block::Leave() {
                            self->place.lane, meeting.arrived, meeting.mask);
     }
   }
-  if (alive_ > 0 && barrier_waiters_.size() == alive_) {
-    for (Thread* thread : barrier_waiters_) Ready(thread);
-    barrier_waiters_.clear();
-    barrier_phase_ ^= 1;
-  }
+  if (alive_ > 0 && waiting_ == alive_) OpenBarrier();
   Fiber::Switch(&self->fiber, &scheduler_);
+}
+
+void Block::OpenBarrier() {
+  for (size_t i = 0; i < waiting_; ++i) Ready(barrier_waiters_[i]);
+  waiting_ = 0;
+  barrier_phase_ ^= 1;
 }
 
 void Block::Barrier() {
   char* const object = &barrier_objects_[barrier_phase_];
   Release(object);
-  if (barrier_waiters_.size() + 1 == alive_) {
-    for (Thread* thread : barrier_waiters_) Ready(thread);
-    barrier_waiters_.clear();
-    barrier_phase_ ^= 1;
+  if (waiting_ + 1 == alive_) {
+    OpenBarrier();
   } else {
-    barrier_waiters_.push_back(current_);
+    barrier_waiters_[waiting_++] = current_;
     Wait();
   }
   Acquire(object);
@@ -268,25 +272,25 @@ void Block::MeetAt(uint32_t mask, void* operand, Meet meet) {
     cuda_emulator::Fault("mask %08x has lanes that returned or never were: %08x", mask,
                          mask & (warp.returned | ~warp.present));
   }
-  size_t at = warp.meetings.size();
-  for (size_t i = 0; i < warp.meetings.size(); ++i) {
-    const Meeting& meeting = warp.meetings[i];
-    if (meeting.mask == mask) {
-      at = i;
-    } else if ((meeting.mask & bit) != 0 && (meeting.arrived & mask) != 0) {
+  Meeting* found = nullptr;
+  Meeting* free = nullptr;
+  for (Meeting& each : warp.meetings) {
+    if (each.mask == 0) {
+      if (free == nullptr) free = &each;
+    } else if (each.mask == mask) {
+      found = &each;
+    } else if ((each.mask & bit) != 0 && (each.arrived & mask) != 0) {
       // They wait for this lane, which is about to wait for one of them.
       cuda_emulator::Fault("lane %u came with mask %08x while lanes %08x wait with mask %08x",
-                           self->place.lane, mask, meeting.arrived, meeting.mask);
+                           self->place.lane, mask, each.arrived, each.mask);
     }
   }
-  if (at == warp.meetings.size()) {
-    warp.meetings.emplace_back();
-    warp.meetings.back().mask = mask;
-    warp.meetings.back().meet = meet;
-    std::fill(std::begin(warp.meetings.back().operands), std::end(warp.meetings.back().operands),
-              nullptr);
+  if (found == nullptr) {  // each waiting lane is in one meeting, so there is a free one
+    found = free;
+    found->mask = mask;
+    found->meet = meet;
   }
-  Meeting& meeting = warp.meetings[at];
+  Meeting& meeting = *found;
   if (meeting.meet != meet) {
     cuda_emulator::Fault("lane %u came to another operation than lanes %08x that wait",
                          self->place.lane, meeting.arrived);
@@ -298,11 +302,12 @@ void Block::MeetAt(uint32_t mask, void* operand, Meet meet) {
     return;
   }
   meet(meeting.operands, mask);
-  const size_t first = (self->warp) * kWarp;
+  const size_t first = self->warp * size_t{kWarp};
   for (uint32_t lane = 0; lane < kWarp; ++lane) {
+    meeting.operands[lane] = nullptr;
     if (lane != self->place.lane && (mask >> lane & 1) != 0) Ready(threads_[first + lane].get());
   }
-  warp.meetings.erase(warp.meetings.begin() + static_cast<ptrdiff_t>(at));
+  meeting.mask = meeting.arrived = 0;
 }
 
 void Block::CheckSharedGuard() {
@@ -323,6 +328,7 @@ void Block::Fault(const char* format, va_list arguments) {
   std::snprintf(fault_, fault_size_, "%s (thread %u,%u,%u of block %u,%u,%u)", text, place.thread.x,
                 place.thread.y, place.thread.z, place.block.x, place.block.y, place.block.z);
   faulted_ = true;
+  Release(&end_object_);
   Fiber::Switch(&current_->fiber, &scheduler_);
   std::abort();
 }

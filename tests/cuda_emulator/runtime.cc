@@ -3,10 +3,12 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "tests/cuda_emulator/launch.h"
 #include "tests/cuda_emulator/sanitizers.h"
@@ -45,6 +47,7 @@ struct Device {
   std::string fault;
   std::map<std::byte*, Allocation> allocations;
   std::map<const void*, int> shared_limits;
+  std::vector<Stream*> streams;
   uint64_t allocated = 0;
   uint64_t seed = 1;
   int64_t calls = 0;
@@ -132,6 +135,8 @@ cudaError_t RunWork(Device& device, const Work& work) {
   return cudaSuccess;
 }
 
+void RunAllStreams(Device& device);
+
 cudaError_t Allocate(void** data, size_t bytes, bool on_host) {
   Device& device = TheDevice();
   const std::lock_guard<std::mutex> lock(device.mutex);
@@ -155,6 +160,8 @@ cudaError_t Free(void* data, bool on_host) {
   Device& device = TheDevice();
   const std::lock_guard<std::mutex> lock(device.mutex);
   ++device.calls;  // freeing goes on after a fault, so that nothing leaks here
+  RunAllStreams(
+      device);  // freeing waits for what may use the memory; nothing of a broken device runs
   if (data == nullptr) return device.sticky;
   const auto found = device.allocations.find(static_cast<std::byte*>(data));
   if (found == device.allocations.end() || found->second.on_host != on_host) {
@@ -196,6 +203,10 @@ class Stream {
 
 namespace {
 
+void RunAllStreams(Device& device) {
+  for (Stream* stream : device.streams) (void)stream->Run(device);
+}
+
 Work* NewWork(size_t more) {
   void* memory = std::malloc(sizeof(Work) + more);
   return memory == nullptr ? nullptr : new (memory) Work;
@@ -211,6 +222,8 @@ std::string LastFault() {
 void ResetDevice() {
   Device& device = TheDevice();
   const std::lock_guard<std::mutex> lock(device.mutex);
+  // What a broken device was still asked for is dropped with it.
+  if (device.sticky != cudaSuccess) RunAllStreams(device);
   device.sticky = device.last = cudaSuccess;
   device.fault.clear();
   device.fail_at = -1;
@@ -447,6 +460,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
   if (const cudaError_t error = Begin(TheDevice()); error != cudaSuccess) return error;
   *stream = new cuda_emulator::Stream;
+  TheDevice().streams.push_back(*stream);
   return cudaSuccess;
 }
 
@@ -454,6 +468,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
   ++TheDevice().calls;
   stream->Run(TheDevice());
+  std::vector<cuda_emulator::Stream*>& streams = TheDevice().streams;
+  streams.erase(std::find(streams.begin(), streams.end(), stream));
   delete stream;
   return TheDevice().sticky;
 }

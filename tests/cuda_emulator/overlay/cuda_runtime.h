@@ -89,7 +89,7 @@ struct Shuffle {
 };
 
 template <typename T>
-void MeetShuffle(void* const* operands, uint32_t mask) {
+CUDA_EMULATOR_MEET void MeetShuffle(void* const* operands, uint32_t mask) {
   for (uint32_t lane = 0; lane < kWarp; ++lane) {
     if ((mask >> lane & 1) == 0) continue;
     auto* own = static_cast<Shuffle<T>*>(operands[lane]);

@@ -90,7 +90,7 @@ using ToF32 = float (*)(uint16_t);
 // PTX ISA, "Matrix Fragments for mma.m16n8k16 with .f16 and .bf16": group g = lane / 4, t = lane
 // % 4.
 template <ToF32 kConvert>
-void MeetMma(void* const* operands, uint32_t mask) {
+CUDA_EMULATOR_MEET void MeetMma(void* const* operands, uint32_t mask) {
   if (mask != 0xFFFFFFFFu) ::cuda_emulator::Fault("mma of less than a warp: mask %08x", mask);
   float a[16][16];
   float b[16][8];
@@ -141,7 +141,7 @@ struct MatrixOperand {
 
 // Lane i gives the address of row i % 8 of matrix i / 8 and gets, of each matrix, the pair of
 // columns 2t of row g.
-inline void MeetLoadMatrix(void* const* operands, uint32_t mask) {
+CUDA_EMULATOR_MEET inline void MeetLoadMatrix(void* const* operands, uint32_t mask) {
   if (mask != 0xFFFFFFFFu) ::cuda_emulator::Fault("ldmatrix of less than a warp: %08x", mask);
   for (int lane = 0; lane < 32; ++lane) {
     const auto* own = static_cast<const MatrixOperand*>(operands[lane]);

@@ -1,0 +1,136 @@
+// What the CUDA backend does when its device fails: every call of the runtime, one after the other.
+#include <cuda_runtime.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "lib/backend/cuda_backend.h"
+#include "lib/session/session.h"
+#include "tests/cuda_emulator/runtime.h"
+
+namespace llmcore::core {
+namespace {
+
+std::string Abacus() {
+  return std::string(LLMCORE_SOURCE_DIR) + "/examples/models/abacus";
+}
+
+ModelOptions Options(absl::string_view device) {
+  ModelOptions options;
+  options.device = std::string(device);
+  options.kv_cache_tokens = 256;
+  options.max_context = 64;
+  options.max_batch_tokens = 16;
+  return options;
+}
+
+absl::StatusOr<std::vector<float>> Logits(const std::shared_ptr<const Model>& model) {
+  LLMCORE_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model));
+  std::vector<TokenId> tokens(5);
+  std::iota(tokens.begin(), tokens.end(), 3);
+  LLMCORE_RETURN_IF_ERROR(session->AppendTokens(tokens));
+  std::vector<float> logits;
+  LLMCORE_RETURN_IF_ERROR(session->AllLogits(0, &logits));
+  return logits;
+}
+
+class CudaBackendTest : public testing::Test {
+ protected:
+  void SetUp() override { cuda_emulator::ResetDevice(); }
+  void TearDown() override { cuda_emulator::ResetDevice(); }
+};
+
+TEST_F(CudaBackendTest, WithoutADeviceCudaIsUnavailableAndAutoIsTheCpu) {
+  cuda_emulator::SetDeviceCount(0);
+  EXPECT_EQ(CreateCudaBackend(0).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Model::Load(Abacus(), Options("cuda")).status().code(), absl::StatusCode::kUnavailable);
+  const auto model = Model::Load(Abacus(), Options("auto"));
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->BackendDescription().substr(0, 3), "cpu");
+}
+
+TEST_F(CudaBackendTest, ADeviceThatIsNotThereIsNamed) {
+  const absl::Status status = CreateCudaBackend(3).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(status.message().find("device 3"), std::string::npos) << status;
+}
+
+TEST_F(CudaBackendTest, ABrokenDeviceIsRememberedByItsModelAlone) {
+  const auto broken = Model::Load(Abacus(), Options("cuda"));
+  ASSERT_TRUE(broken.ok()) << broken.status();
+  const auto cpu = Model::Load(Abacus(), Options("cpu"));
+  ASSERT_TRUE(cpu.ok()) << cpu.status();
+  ASSERT_TRUE(Logits(*broken).ok());
+  cuda_emulator::FailCall(5, cudaErrorIllegalAddress);
+  const absl::Status first = Logits(*broken).status();
+  EXPECT_EQ(first.code(), absl::StatusCode::kInternal);
+  EXPECT_NE(first.message().find("cudaErrorIllegalAddress"), std::string::npos) << first;
+  // Even where the device itself would go on, this model does not: what is in its memory is
+  // unknown.
+  cuda_emulator::ResetDevice();
+  EXPECT_EQ(Logits(*broken).status(), first);
+  EXPECT_TRUE(Logits(*cpu).ok());
+  const auto another = Model::Load(Abacus(), Options("cuda"));
+  ASSERT_TRUE(another.ok()) << another.status();
+  EXPECT_TRUE(Logits(*another).ok());
+}
+
+// Loading, and a step, with each call failing in turn: an error that says what failed, nothing
+// leaked, and a model that was there goes on.
+TEST_F(CudaBackendTest, EveryFailingCallIsAnErrorAndLeaksNothing) {
+  const uint64_t before = cuda_emulator::AllocatedBytes();
+  const int64_t first = cuda_emulator::Calls();
+  std::vector<float> expected;
+  {
+    const auto model = Model::Load(Abacus(), Options("cuda"));
+    ASSERT_TRUE(model.ok()) << model.status();
+    expected = *Logits(*model);
+  }
+  const int64_t calls = cuda_emulator::Calls() - first;
+  ASSERT_GT(calls, 100);
+  EXPECT_EQ(cuda_emulator::AllocatedBytes(), before);
+  const int64_t step = calls / 12;  // spread over all of them; each try is a load
+  int failures = 0;
+  for (int64_t call = 1; call <= calls; call += step) {
+    for (const cudaError_t error : {cudaErrorMemoryAllocation, cudaErrorLaunchFailure}) {
+      cuda_emulator::FailCall(call, error);
+      {
+        const auto model = Model::Load(Abacus(), Options("cuda"));
+        const absl::StatusOr<std::vector<float>> logits =
+            model.ok() ? Logits(*model) : model.status();
+        // A call that only frees, or asks what may stay unknown, has nobody to tell.
+        if (logits.ok()) {
+          EXPECT_EQ(*logits, expected) << "call " << call;
+        } else {
+          ++failures;
+          EXPECT_NE(logits.status().message(), "") << "call " << call;
+        }
+      }
+      cuda_emulator::ResetDevice();
+      EXPECT_EQ(cuda_emulator::AllocatedBytes(), before) << "call " << call;
+    }
+  }
+  EXPECT_GT(failures, 10);
+}
+
+TEST_F(CudaBackendTest, MemoryThatIsNotThereIsRefusedWithItsBytes) {
+  ModelOptions options = Options("cuda");
+  options.kv_cache_tokens = int64_t{1} << 28;
+  const absl::Status status = Model::Load(Abacus(), options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_TRUE(BytesNeeded(status).has_value());
+}
+
+TEST_F(CudaBackendTest, ThePlanIsTheAllocation) {
+  const uint64_t before = cuda_emulator::AllocatedBytes();
+  const auto model = Model::Load(Abacus(), Options("cuda"));
+  ASSERT_TRUE(model.ok()) << model.status();
+  const MemoryPlan& plan = (*model)->plan();
+  const uint64_t on_host = plan.bytes[static_cast<size_t>(MemoryCategory::kHost)];
+  EXPECT_EQ(cuda_emulator::AllocatedBytes() - before, plan.total() - on_host);
+  ASSERT_TRUE(Logits(*model).ok());
+  EXPECT_EQ(cuda_emulator::AllocatedBytes() - before, plan.total() - on_host);
+}
+
+}  // namespace
+}  // namespace llmcore::core
