@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,18 @@ CLI::Validator AtLeastOne() {
 }
 
 CLI::Validator Between(double low, double high) {
-  return CLI::Range(low, high).description("");
+  return CLI::Validator(
+      [low, high](const std::string& text) {
+        double value = 0;
+        // In this order nan is refused as well.
+        if (CLI::detail::lexical_cast(text, value) && value >= low && value <= high) {
+          return std::string();
+        }
+        std::ostringstream message;
+        message << "'" << text << "' is no number from " << low << " to " << high;
+        return message.str();
+      },
+      "");
 }
 
 namespace {
