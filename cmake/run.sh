@@ -118,7 +118,7 @@ run_tests() {
 list_sources() {
   cd "$source_dir"
   if git rev-parse --git-dir >/dev/null 2>&1; then
-    git ls-files -- '*.h' '*.hpp' '*.c' '*.cc' '*.cpp' '*.cu' '*.cuh'
+    git ls-files --cached --others --exclude-standard -- '*.h' '*.hpp' '*.c' '*.cc' '*.cpp' '*.cu' '*.cuh'
   else
     find capi cuda benchmarks examples include lib tests -type f \
       \( -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cc' -o -name '*.cpp' \

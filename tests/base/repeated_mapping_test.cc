@@ -25,8 +25,8 @@ void ExpectRepeats(const RepeatedMapping& mapping, const std::vector<std::byte>&
 
 TEST(RepeatedMappingTest, ShowsTheBlockOverAndOver) {
   const std::vector<std::byte> block = MakeBlock();
-  for (const uint64_t bytes : {uint64_t{1}, uint64_t{kBlock}, uint64_t{kBlock + 1},
-                               uint64_t{17 * kBlock}}) {
+  for (const uint64_t bytes :
+       {uint64_t{1}, uint64_t{kBlock}, uint64_t{kBlock + 1}, uint64_t{17 * kBlock}}) {
     auto mapping = RepeatedMapping::Create(block, bytes);
     ASSERT_TRUE(mapping.ok()) << mapping.status();
     EXPECT_GE(mapping->bytes().size(), bytes);

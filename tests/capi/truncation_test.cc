@@ -1,5 +1,6 @@
-// The files of a model directory, cut off at each byte as a broken download leaves them: an error that
-// names the file, or, where what is left has a meaning of its own, any answer at all but a crash.
+// The files of a model directory, cut off at each byte as a broken download leaves them: an error
+// that names the file, or, where what is left has a meaning of its own, any answer at all but a
+// crash.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -21,8 +22,7 @@ class TruncationTest : public testing::Test {
 
   llmcore_error* PlanModel() const {
     llmcore_plan* plan = nullptr;
-    llmcore_error* error =
-        llmcore_model_plan(directory_.data(), directory_.size(), nullptr, &plan);
+    llmcore_error* error = llmcore_model_plan(directory_.data(), directory_.size(), nullptr, &plan);
     llmcore_plan_destroy(plan);
     return error;
   }
@@ -31,8 +31,7 @@ class TruncationTest : public testing::Test {
     constexpr std::string_view kMessages = R"([{"role": "user", "content": "hello"}])";
     llmcore_tokenizer* tokenizer = nullptr;
     llmcore_text* text = nullptr;
-    llmcore_error* error =
-        llmcore_tokenizer_load(directory_.data(), directory_.size(), &tokenizer);
+    llmcore_error* error = llmcore_tokenizer_load(directory_.data(), directory_.size(), &tokenizer);
     if (error == nullptr) {
       error = llmcore_tokenizer_render_chat(tokenizer, kMessages.data(), kMessages.size(),
                                             LLMCORE_RENDER_ADD_GENERATION_PROMPT, &text);
