@@ -316,5 +316,54 @@ class CompareTest(unittest.TestCase):
         self.assertIn("there is no llama-bench in /nowhere", result.stderr)
 
 
+BUILT = os.path.join(os.environ.get("LLMCORE_BINARY_DIR", os.path.join(SOURCE, "build")), "benchmarks")
+
+
+def built(program):
+    path = os.path.join(BUILT, program)
+    return unittest.skipUnless(os.access(path, os.X_OK), f"{path} is not built")
+
+
+class ProgramsTest(unittest.TestCase):
+    """The real programs print what compare_peers.py reads."""
+
+    def run_program(self, program, *options):
+        return subprocess.run([os.path.join(BUILT, program), *options], capture_output=True, text=True, timeout=100)
+
+    @built("kernels/ceilings")
+    def test_ceilings_are_measured(self):
+        result = self.run_program("kernels/ceilings", "--threads", "1")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        probe = json.loads(result.stdout)
+        self.assertEqual(probe["threads"], 1)
+        self.assertGreater(probe["read_bytes_per_second"], 1e8)
+        self.assertGreater(probe["read_bytes_per_second_one_thread"], 1e8)
+        self.assertGreater(probe["f32_fma"]["ops_per_second"], 1e8)
+        for peak in (probe["int8_dot"], probe["bf16_dot"]):
+            self.assertEqual(peak["instruction"] != "", peak["ops_per_second"] > 0)
+        for options in (["--threads"], ["--threads", "x"], ["--threads", "-1"], ["--thread", "1"]):
+            result = self.run_program("kernels/ceilings", *options)
+            self.assertEqual(result.returncode, 2, options)
+            self.assertIn("Usage", result.stderr)
+
+    @built("llmcore_bench")
+    def test_llmcore_bench_measures_a_context_apart_and_traces_both_phases(self):
+        for context in (1, 20):
+            result = self.run_program("llmcore_bench", "-p", "9", "-n", "3", "-c", str(context), "-t", "1",
+                                      "--repetitions", "1", "--json", "--stats")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(set(programs.llmcore_values(result.stdout)),
+                             {"load_seconds", "plan_bytes", "prompt", "generation"})
+            printed = json.loads(result.stdout)
+            self.assertEqual(printed["context"], context)
+            self.assertEqual(printed["trace"]["prompt"]["rows"], 9)
+            self.assertEqual(printed["trace"]["generation"]["rows"], 3)
+            for phase in printed["trace"].values():
+                inside = sum(operation["seconds"] for operation in phase["operations"])
+                self.assertAlmostEqual(inside + phase["other_seconds"], phase["seconds"],
+                                       delta=1e-4 * phase["seconds"] + 1e-7)
+            self.assertRegex(result.stderr, r"linear_gated 128 -> 768 +4\.0")
+
+
 if __name__ == "__main__":
     unittest.main()
