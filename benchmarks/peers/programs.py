@@ -6,14 +6,38 @@ import re
 import subprocess
 import tempfile
 import threading
+import time
+from dataclasses import dataclass
 
 
 class ProgramError(Exception):
     """A program failed, ran too long or printed something else than results."""
 
 
+@dataclass
+class Finished:
+    """A program that ran to its end."""
+
+    stdout: str
+    stderr: str
+    peak_rss_bytes: int
+    rivals: float  # share of the cores' time that others took, the host of a virtual machine included
+
+
+def _busy_seconds(cores):
+    """What the cores have spent on anything so far, and what the host took from them."""
+    names = {f"cpu{core}" for core in cores}
+    ticks = 0
+    with open("/proc/stat", encoding="ascii") as file:
+        for line in file:
+            name, *values = line.split()
+            if name in names:  # user, nice, system, idle, iowait, irq, softirq, steal
+                ticks += sum(int(values[i]) for i in (0, 1, 2, 5, 6, 7))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def run(command, cores, environment, timeout):
-    """(standard output, standard error, peak resident bytes) of a program on `cores`."""
+    """Runs a program on `cores` to its end; ProgramError unless it ends well and in time."""
     with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as out, \
             tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
@@ -26,6 +50,7 @@ def run(command, cores, environment, timeout):
             late.set()
             process.kill()
 
+        busy, begin = _busy_seconds(cores), time.monotonic()
         timer = threading.Timer(timeout, stop)
         timer.start()
         try:
@@ -38,6 +63,8 @@ def run(command, cores, environment, timeout):
             raise
         finally:
             timer.cancel()
+        others = _busy_seconds(cores) - busy - usage.ru_utime - usage.ru_stime
+        rivals = max(others, 0) / ((time.monotonic() - begin) * len(set(cores)))
         out.seek(0)
         err.seek(0)
         stdout = out.read().decode(errors="replace")
@@ -47,7 +74,7 @@ def run(command, cores, environment, timeout):
     if process.returncode != 0:
         lines = (stderr.strip() or stdout.strip()).splitlines()
         raise ProgramError(f"ended with {process.returncode}: {' / '.join(lines[-3:])}")
-    return stdout, stderr, usage.ru_maxrss * 1024  # Linux counts KiB
+    return Finished(stdout, stderr, usage.ru_maxrss * 1024, rivals)  # Linux counts KiB
 
 
 def parse(text, what):

@@ -6,6 +6,11 @@ from peers import plan
 from peers.shapes import SHAPES
 
 
+# Share of the cores' time that others may take of a run: the programs that spin at barriers lose far more
+# than that share to a rival.
+QUIET = 0.03
+
+
 def value_of(run, cell):
     """Of one run: tokens a second, or bytes for "memory"; None where it failed."""
     if run is None or "error" in run:
@@ -158,6 +163,16 @@ def failures(results):
     return "\n".join(lines)
 
 
+def disturbed(results):
+    lines = []
+    for job, turns in results["turns"].items():
+        for number, turn in turns.items():
+            for label, run in turn["runs"].items():
+                if run.get("rivals", 0) > QUIET:
+                    lines.append(f"- {job}, turn {number}, {label}: {run['rivals']:.0%}")
+    return "\n".join(lines)
+
+
 def markdown(results, jobs):
     measured = {run["at"][:10] for turns in results["turns"].values() for turn in turns.values()
                 for run in turn["runs"].values()}
@@ -171,4 +186,7 @@ def markdown(results, jobs):
     failed = failures(results)
     if failed:
         parts.append("Runs that failed:\n\n" + failed)
+    rivals = disturbed(results)
+    if rivals:
+        parts.append("Runs whose cores others took a share of:\n\n" + rivals)
     return "\n\n".join(parts) + "\n"

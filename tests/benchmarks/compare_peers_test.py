@@ -149,11 +149,23 @@ class ReadersTest(unittest.TestCase):
 
     def test_programs_run_on_their_cores_and_say_what_they_held(self):
         core = sorted(os.sched_getaffinity(0))[0]
-        out, _, peak = programs.run(
+        done = programs.run(
             [sys.executable, "-c", "import os; a = bytearray(200 << 20); print(os.sched_getaffinity(0))"],
             [core], {}, 60)
-        self.assertEqual(out.strip(), f"{{{core}}}")
-        self.assertTrue(200 << 20 < peak < 300 << 20, peak)
+        self.assertEqual(done.stdout.strip(), f"{{{core}}}")
+        self.assertTrue(200 << 20 < done.peak_rss_bytes < 300 << 20, done.peak_rss_bytes)
+
+    def test_what_rivals_take_of_the_cores_is_seen(self):
+        core = sorted(os.sched_getaffinity(0))[0]
+        spin = "import time; end = time.monotonic() + 1\nwhile time.monotonic() < end: pass"
+        rival = subprocess.Popen([sys.executable, "-c", spin.replace("+ 1", "+ 60")],
+                                 preexec_fn=lambda: os.sched_setaffinity(0, [core]))
+        try:
+            done = programs.run([sys.executable, "-c", spin], [core], {}, 60)
+        finally:
+            rival.kill()
+            rival.wait()
+        self.assertGreater(done.rivals, 0.2)
 
 
 class ReportTest(unittest.TestCase):
@@ -181,6 +193,12 @@ class ReportTest(unittest.TestCase):
         memory = report.Cell(job, "memory", turns)
         self.assertEqual(memory.best_peer(), "slow")
         self.assertEqual(memory.verdict(), ("<= 720 MB", True))
+
+    def test_disturbed_runs_are_named(self):
+        turn = self.turn(150, 100)
+        turn["runs"]["fast"]["rivals"] = 0.25
+        turn["runs"]["slow"]["rivals"] = 0.02
+        self.assertEqual(report.disturbed({"turns": {"job": {"4": turn}}}), "- job, turn 4, fast: 25%")
 
     def test_a_missed_target_says_so(self):
         job = plan.Job("llama-3.2-1b", "int4", "batch", 2, 16)
@@ -242,7 +260,7 @@ class CompareTest(unittest.TestCase):
             [sys.executable, SCRIPT, "--build", self.path("build"), "--models", self.path("models"), "--out",
              self.path("out.json"), "--cores", f"{core},{core}", "--peer", f"a={self.path('peer')}", "--peer",
              f"b={self.path('peer')}", "--bench-args", "b=-rtr 1", "--peer", f"c={self.path('peer')}", "--int4",
-             "c=iq4_ks", "--version-of", "a=v1.2", *options],
+             "c=iq4_ks", "--version-of", "a=v1.2", "--retries", "0", *options],
             capture_output=True, text=True, timeout=60)
 
     def commands(self):
@@ -307,7 +325,7 @@ class CompareTest(unittest.TestCase):
                                (["--bench-args", "x=-rtr 1"], "LABEL=VALUE of a --peer"),
                                (["--peer", "a=elsewhere"], "a label of its own"),
                                (["--cores", "one"], "numbers and commas"),
-                               (["--turns", "0"], "at least 1")):
+                               (["--turns", "0"], "at least 1"), (["--retries", "-1"], "at least 0")):
             result = self.compare(*options)
             self.assertEqual(result.returncode, 2, options)
             self.assertIn(words, result.stderr)
