@@ -8,7 +8,7 @@ from peers.shapes import SHAPES
 
 # Share of the cores' time that others may take of a run: the programs that spin at barriers lose far more
 # than that share to a rival.
-QUIET = 0.03
+QUIET = 0.06
 
 
 def value_of(run, cell):
