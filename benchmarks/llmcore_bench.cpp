@@ -20,6 +20,7 @@
 #include "common/progress.h"
 #include "common/sizes.h"
 #include "common/stopwatch.h"
+#include "trace_table.h"
 
 namespace {
 
@@ -33,6 +34,17 @@ struct Workload {
 struct Samples {
   std::vector<double> prompt;      // tokens/s of all sequences together
   std::vector<double> generation;  // tokens/s of all sequences together
+};
+
+// Where the time of one more repetition went, with the trace on.
+struct PhaseTrace {
+  nlohmann::ordered_json steps;  // llmcore_model_trace_json
+  double wall_seconds = 0;
+};
+
+struct Traces {
+  PhaseTrace prompt;
+  PhaseTrace generation;
 };
 
 double Median(std::vector<double> values) {
@@ -75,9 +87,23 @@ double TimeAll(uint32_t count, const Work& work) {
   return seconds;
 }
 
+// TimeAll, traced into `trace` unless that is NULL.
+template <typename Work>
+double TimePhase(const llmcore::Model& model, uint32_t count, PhaseTrace* trace, const Work& work) {
+  if (trace != nullptr) llmcore::experimental::SetTrace(model, true).value();
+  const double seconds = TimeAll(count, work);
+  if (trace != nullptr) {
+    llmcore::experimental::SetTrace(model, false).value();
+    trace->steps = nlohmann::ordered_json::parse(llmcore::experimental::TraceJson(model).value());
+    trace->wall_seconds = seconds;
+  }
+  return seconds;
+}
+
 // One repetition: all prompts, then all replies. The two are parted so that neither's time holds
-// some of the other's.
-void Measure(const llmcore::Model& model, const Workload& load, Samples& samples) {
+// some of the other's. `traces` may be NULL.
+void Measure(const llmcore::Model& model, const Workload& load, Samples& samples,
+             Traces* traces = nullptr) {
   std::vector<llmcore::Session> sessions;
   for (uint32_t i = 0; i < load.batch; ++i) {
     sessions.push_back(llmcore::Session::Create(model).value());
@@ -86,7 +112,8 @@ void Measure(const llmcore::Model& model, const Workload& load, Samples& samples
         .value();
   }
   const double prompt_seconds =
-      TimeAll(load.batch, [&](uint32_t i) { static_cast<void>(sessions[i].Logits().value()); });
+      TimePhase(model, load.batch, traces ? &traces->prompt : nullptr,
+                [&](uint32_t i) { static_cast<void>(sessions[i].Logits().value()); });
   samples.prompt.push_back(load.batch * double{1} * load.prompt_tokens / prompt_seconds);
   if (load.generated_tokens == 0) return;
 
@@ -100,10 +127,11 @@ void Measure(const llmcore::Model& model, const Workload& load, Samples& samples
     replies.push_back(session.Generate(params));
     static_cast<void>(replies.back().Next().value());
   }
-  const double reply_seconds = TimeAll(load.batch, [&](uint32_t i) {
-    while (replies[i].Next().value()) {
-    }
-  });
+  const double reply_seconds =
+      TimePhase(model, load.batch, traces ? &traces->generation : nullptr, [&](uint32_t i) {
+        while (replies[i].Next().value()) {
+        }
+      });
   for (const llmcore::Generation& reply : replies) {
     if (reply.token_count() != load.generated_tokens + 1) {
       throw std::runtime_error("a reply ended early, after " + std::to_string(reply.token_count()) +
@@ -111,6 +139,13 @@ void Measure(const llmcore::Model& model, const Workload& load, Samples& samples
     }
   }
   samples.generation.push_back(load.batch * double{1} * load.generated_tokens / reply_seconds);
+}
+
+void PrintTraces(const Workload& load, const Traces& traces) {
+  benchmarks::PrintTrace("prompt", traces.prompt.steps, traces.prompt.wall_seconds, stderr);
+  if (load.generated_tokens == 0) return;
+  benchmarks::PrintTrace("generation", traces.generation.steps, traces.generation.wall_seconds,
+                         stderr);
 }
 
 uint64_t PeakResidentBytes() {
@@ -137,6 +172,7 @@ int main(int argc, char** argv) {
   examples::ModelFlags flags;
   Workload load;
   bool json = false;
+  bool stats = false;
   examples::AddModelFlags(app, examples::ModelFlag::kBuiltinByDefault, flags);
   app.add_option("-p,--prompt-tokens", load.prompt_tokens, "Tokens of a prompt")
       ->type_name("N")
@@ -153,6 +189,9 @@ int main(int argc, char** argv) {
       ->type_name("N")
       ->check(examples::AtLeastOne());
   app.add_flag("--json", json, "Print JSON");
+  app.add_flag("--stats", stats,
+               "Say on standard error where the time of one more repetition went, by operation; "
+               "with --json also there");
 
   return examples::RunProgram(app, argc, argv, [&] {
     examples::InterruptWatcher interrupts;
@@ -177,27 +216,36 @@ int main(int argc, char** argv) {
       Measure(model, load, samples);
       bar.Update(i + 1, load.repetitions);
     }
+    Traces traces;
+    if (stats) {
+      Samples traced;
+      Measure(model, load, traced, &traces);
+    }
     bar.Clear();
+    if (stats) PrintTraces(load, traces);
 
     const auto name = [](auto format) { return std::string(llmcore::Name(format)); };
     if (json) {
-      const nlohmann::ordered_json object = {
-          {"model", flags.path.empty() ? "built-in" : flags.path},
-          {"backend", std::string(model.backend_description())},
-          {"weights", name(plan.weights)},
-          {"kv", name(plan.kv)},
-          {"activations", name(plan.activations)},
-          {"prompt_tokens", load.prompt_tokens},
-          {"generated_tokens", load.generated_tokens},
-          {"batch", load.batch},
-          {"threads", flags.options.threads},
-          {"prompt_tokens_per_second", Median(samples.prompt)},
-          {"prompt_tokens_per_second_samples", samples.prompt},
-          {"generation_tokens_per_second", Median(samples.generation)},
-          {"generation_tokens_per_second_samples", samples.generation},
-          {"load_seconds", load_seconds},
-          {"peak_rss_bytes", PeakResidentBytes()},
-          {"plan_bytes", plan.total_bytes}};
+      nlohmann::ordered_json object = {{"model", flags.path.empty() ? "built-in" : flags.path},
+                                       {"backend", std::string(model.backend_description())},
+                                       {"weights", name(plan.weights)},
+                                       {"kv", name(plan.kv)},
+                                       {"activations", name(plan.activations)},
+                                       {"prompt_tokens", load.prompt_tokens},
+                                       {"generated_tokens", load.generated_tokens},
+                                       {"batch", load.batch},
+                                       {"threads", flags.options.threads},
+                                       {"prompt_tokens_per_second", Median(samples.prompt)},
+                                       {"prompt_tokens_per_second_samples", samples.prompt},
+                                       {"generation_tokens_per_second", Median(samples.generation)},
+                                       {"generation_tokens_per_second_samples", samples.generation},
+                                       {"load_seconds", load_seconds},
+                                       {"peak_rss_bytes", PeakResidentBytes()},
+                                       {"plan_bytes", plan.total_bytes}};
+      if (stats) {
+        object["trace"] = {{"prompt", traces.prompt.steps},
+                           {"generation", traces.generation.steps}};
+      }
       std::printf("%s\n", object.dump(2).c_str());
       return;
     }

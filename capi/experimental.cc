@@ -5,6 +5,7 @@
 #include "capi/error.h"
 #include "capi/model.h"
 #include "capi/session.h"
+#include "capi/text.h"
 #include "llmcore/llmcore_experimental.h"
 
 using namespace llmcore::capi;  // NOLINT: the functions below are in no namespace
@@ -36,6 +37,23 @@ llmcore_error* llmcore_session_all_logits(llmcore_session* session, uint64_t fir
     *out_values = state.all_logits.data();
     *out_rows = state.session->tokens().size() - first;
     *out_columns = state.all_logits.size() / *out_rows;
+    return absl::OkStatus();
+  });
+}
+
+llmcore_error* llmcore_model_set_trace(llmcore_model* model, bool enabled) {
+  return Barrier([&]() -> absl::Status {
+    LLMCORE_RETURN_IF_ERROR(CheckModel(model));
+    model->model->SetTrace(enabled);
+    return absl::OkStatus();
+  });
+}
+
+llmcore_error* llmcore_model_trace_json(const llmcore_model* model, llmcore_text** out_text) {
+  return Barrier([&]() -> absl::Status {
+    LLMCORE_RETURN_IF_ERROR(Reset(out_text, "out_text"));
+    LLMCORE_RETURN_IF_ERROR(CheckModel(model));
+    *out_text = new llmcore_text{model->model->TraceJson()};
     return absl::OkStatus();
   });
 }

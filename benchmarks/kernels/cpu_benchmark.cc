@@ -1,11 +1,12 @@
-// The operations of the CPU backend by shape. Each reports bytes/s (weights, once a call) and
-// ops/s (two a multiplication); BM_ReadBandwidth and BM_DotPeak are the ceilings of the same run.
+// The operations of the CPU backend by shape. Each reports bytes/s (weights, once a call) and ops/s
+// (two a multiplication), and of_bandwidth and of_peak, their fractions of what this process
+// measured the machine to do at most with as many threads (ceilings.h).
 //
 //   cpu_benchmark --benchmark_filter='LinearInt4/|Peak'
 //
 // Where other programs use the cores, compare the CPU column at threads:1; rates are of real time.
 #include <algorithm>
-#include <cstring>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
+#include "benchmarks/kernels/ceilings.h"
 #include "lib/cpu/cpu_backend.h"
 #include "lib/tensor/int4.h"
 
@@ -78,6 +80,39 @@ struct Weight {
   PackedWeight packed;
 };
 
+// ---- Fractions of the ceilings ------------------------------------------------------------------
+
+// Measured once for each number of threads, before the first benchmark that asks.
+double CachedBandwidth(int threads) {
+  static std::map<int, double> cache;
+  double& bytes = cache[threads];
+  if (bytes == 0) bytes = benchmarks::ReadBandwidth(threads);
+  return bytes;
+}
+
+double CachedPeak(ActivationFormat activations, int threads) {
+  static std::map<std::pair<ActivationFormat, int>, double> cache;
+  double& ops = cache[{activations, threads}];
+  if (ops == 0) {
+    ops = (activations == ActivationFormat::kInt8 ? benchmarks::Int8DotPeak(threads)
+                                                  : benchmarks::F32FmaPeak(threads))
+              .ops;
+  }
+  return ops;
+}
+
+// Of one iteration that reads `bytes` and does `ops`.
+void ReportWork(benchmark::State& state, double bytes, double ops, ActivationFormat activations,
+                int64_t threads) {
+  const auto count = static_cast<int>(threads);
+  const auto rate = [](double value) { return Counter(value, Counter::kIsIterationInvariantRate); };
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(bytes));
+  state.counters["ops"] = rate(ops);
+  state.counters["of_bandwidth"] = rate(bytes / CachedBandwidth(count));
+  const double peak = CachedPeak(activations, count);
+  if (peak > 0) state.counters["of_peak"] = rate(ops / peak);
+}
+
 // ---- One linear -------------------------------------------------------------------------------
 
 void RunLinear(benchmark::State& state, WeightFormat format, ActivationFormat activations) {
@@ -101,8 +136,8 @@ void RunLinear(benchmark::State& state, WeightFormat format, ActivationFormat ac
     if (!status.ok()) state.SkipWithError(std::string(status.message()).c_str());
   }
   const double operations = 2.0 * static_cast<double>(rows) * static_cast<double>(in * out);
-  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(weight.memory->size()));
-  state.counters["ops"] = Counter(operations, Counter::kIsIterationInvariantRate);
+  ReportWork(state, static_cast<double>(weight.memory->size()), operations, activations,
+             state.range(3));
   state.SetLabel(backend->Description());
 }
 
@@ -196,6 +231,16 @@ void RunModel(benchmark::State& state, WeightFormat format, ActivationFormat act
     status.Update(linear(head, last, logits.matrix));
     if (!status.ok()) state.SkipWithError(std::string(status.message()).c_str());
   }
+  double bytes = static_cast<double>(head.memory->size());
+  double operations = 2.0 * static_cast<double>(head_rows * kHidden * kVocabulary);
+  for (const Layer& layer : layers) {
+    for (const Weight* weight : {&layer.qkv, &layer.out, &layer.gate_up, &layer.down}) {
+      bytes += static_cast<double>(weight->memory->size());
+      operations += 2.0 * static_cast<double>(rows * weight->packed.shape.rows) *
+                    static_cast<double>(weight->packed.shape.columns);
+    }
+  }
+  ReportWork(state, bytes, operations, activations, state.range(1));
   state.counters["tokens"] = Counter(static_cast<double>(rows), Counter::kIsIterationInvariantRate);
   state.SetLabel(backend->Description());
 }
@@ -252,8 +297,8 @@ void BM_Attention(benchmark::State& state) {
     if (!status.ok()) state.SkipWithError(std::string(status.message()).c_str());
   }
   const double keys = (2.0 * context_tokens - rows + 1) / 2 * rows;
-  state.counters["ops"] = Counter(keys * 32 * 64 * 4, Counter::kIsIterationInvariantRate);
-  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(memory->size()));
+  ReportWork(state, static_cast<double>(memory->size()), keys * 32 * 64 * 4, ActivationFormat::kF32,
+             state.range(2));
 }
 BENCHMARK(BM_Attention)
     ->ArgNames({"cpu/rows", "context", "threads"})
@@ -337,68 +382,28 @@ BENCHMARK(BM_RepackInt8)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
 
 // ---- Ceilings -----------------------------------------------------------------------------------
 
-// 256 MB read by all threads, far more than a cache of theirs holds.
+// Measured anew, not as the fractions above have them: a machine may change its mind.
 void BM_ReadBandwidth(benchmark::State& state) {
-  constexpr int64_t kBytes = int64_t{256} << 20;
-  const auto backend = MakeBackend(1);
-  const auto memory = Allocate(*backend, kBytes);
-  std::memset(memory->data(), 1, kBytes);
-  auto pool = core::ThreadPool::Create(static_cast<int>(state.range(0)));
-  if (!pool.ok()) return state.SkipWithError("no threads");
-  std::vector<uint64_t> sums(64);
-  for (auto _ : state) {
-    const absl::Status status =
-        (*pool)->ParallelFor(kBytes, kBytes / 64, nullptr, [&](int64_t begin, int64_t end, int) {
-          const auto* words = static_cast<const uint64_t*>(memory->data());
-          uint64_t sum[8] = {};
-          for (int64_t i = begin / 8; i < end / 8; i += 8) {
-            for (int64_t j = 0; j < 8; ++j) sum[j] ^= words[i + j];
-          }
-          for (const uint64_t s : sum) sums[static_cast<size_t>(begin / (kBytes / 64))] ^= s;
-        });
-    benchmark::DoNotOptimize(status);
-    benchmark::DoNotOptimize(sums.data());
-  }
-  state.SetBytesProcessed(state.iterations() * kBytes);
+  double bytes = 0;
+  for (auto _ : state) bytes = benchmarks::ReadBandwidth(static_cast<int>(state.range(0)));
+  state.counters["bytes_per_second"] = bytes;
 }
-BENCHMARK(BM_ReadBandwidth)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK(BM_ReadBandwidth)->ArgName("cpu/threads")->Arg(1)->Arg(2)->Iterations(1)->UseRealTime();
 
-#if defined(__x86_64__) && defined(__GNUC__)
-// vpdpbusd on 24 independent accumulators: what a perfect tile would reach.
-__attribute__((target("avx512f,avx512vnni"))) void DotPeak(int64_t turns) {
-  for (int64_t i = 0; i < turns; ++i) {
-    __asm__ volatile(
-#define LLMCORE_DOT(n) "vpdpbusd %%zmm30, %%zmm31, %%zmm" #n "\n\t"
-        LLMCORE_DOT(0) LLMCORE_DOT(1) LLMCORE_DOT(2) LLMCORE_DOT(3) LLMCORE_DOT(4) LLMCORE_DOT(5)
-            LLMCORE_DOT(6) LLMCORE_DOT(7) LLMCORE_DOT(8) LLMCORE_DOT(9) LLMCORE_DOT(10)
-                LLMCORE_DOT(11) LLMCORE_DOT(12) LLMCORE_DOT(13) LLMCORE_DOT(14) LLMCORE_DOT(15)
-                    LLMCORE_DOT(16) LLMCORE_DOT(17) LLMCORE_DOT(18) LLMCORE_DOT(19) LLMCORE_DOT(20)
-                        LLMCORE_DOT(21) LLMCORE_DOT(22) LLMCORE_DOT(23)
-#undef LLMCORE_DOT
-                            ::
-                                : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
-                                  "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
-                                  "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21",
-                                  "xmm22", "xmm23");
-  }
+template <benchmarks::Peak (*kMeasure)(int threads)>
+void BM_Peak(benchmark::State& state) {
+  benchmarks::Peak peak;
+  for (auto _ : state) peak = kMeasure(static_cast<int>(state.range(0)));
+  if (peak.ops == 0) return state.SkipWithError("this processor has no such instruction");
+  state.counters["ops"] = peak.ops;
+  state.SetLabel(peak.instruction);
 }
-
-void BM_DotPeak(benchmark::State& state) {
-  if (!core::DetectCpuFeatures().avx512_vnni) return state.SkipWithError("no AVX-512 VNNI here");
-  auto pool = core::ThreadPool::Create(static_cast<int>(state.range(0)));
-  if (!pool.ok()) return state.SkipWithError("no threads");
-  constexpr int64_t kTurns = 100000;
-  constexpr int64_t kPieces = 16;
-  for (auto _ : state) {
-    const absl::Status status =
-        (*pool)->ParallelFor(kPieces, 1, nullptr, [&](int64_t, int64_t, int) { DotPeak(kTurns); });
-    benchmark::DoNotOptimize(status);
-  }
-  state.counters["ops"] =
-      Counter(double{kPieces * kTurns} * 24 * 128, Counter::kIsIterationInvariantRate);
-}
-BENCHMARK(BM_DotPeak)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
-#endif
+#define LLMCORE_PEAK(measure) \
+  BENCHMARK(BM_Peak<measure>)->ArgName("cpu/threads")->Arg(1)->Arg(2)->Iterations(1)->UseRealTime()
+LLMCORE_PEAK(benchmarks::Int8DotPeak);
+LLMCORE_PEAK(benchmarks::Bf16DotPeak);
+LLMCORE_PEAK(benchmarks::F32FmaPeak);
+#undef LLMCORE_PEAK
 
 }  // namespace
 }  // namespace llmcore::cpu

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "llmcore/error.hpp"
@@ -44,6 +45,19 @@ inline Result<LogitRows> AllLogits(const Session& session, uint64_t first) {
                                                     &logits.rows, &logits.columns);
   if (error != nullptr) return Error::Take(error);
   return logits;
+}
+
+// Traces where the time of the model's steps goes, from zero, or stops to. Any thread.
+inline Result<void> SetTrace(const Model& model, bool enabled) {
+  return Error::Take(llmcore_model_set_trace(model.handle(), enabled));
+}
+
+// What the trace came to, as JSON (llmcore_experimental.h says what is in it). Any thread.
+inline Result<std::string> TraceJson(const Model& model) {
+  llmcore_text* text = nullptr;
+  llmcore_error* error = llmcore_model_trace_json(model.handle(), &text);
+  if (error != nullptr) return Error::Take(error);
+  return internal::TakeText(text);
 }
 
 }  // namespace experimental

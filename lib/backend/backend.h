@@ -25,6 +25,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "lib/backend/step_trace.h"
 #include "lib/base/cancel.h"
 #include "lib/base/status.h"
 #include "lib/tensor/dtype.h"
@@ -198,6 +199,7 @@ struct StepLimits {
 struct StepContext {
   std::span<std::byte> workspace;       // WorkspaceBytes(limits) bytes, aligned to 64
   const CancelToken* cancel = nullptr;  // polled at least every 10 ms
+  StepTrace* trace = nullptr;           // filled by lib/ops; NULL: not traced
 };
 
 // Thread rule: the const functions may be called from any thread; the operations and PackWeight of

@@ -123,6 +123,9 @@ CpuFeatures DetectCpuFeatures() {
   uint32_t b = 0;
   uint32_t c = 0;
   uint32_t d = 0;
+  // Leaf 0 spells the vendor: "Auth" "enti" "cAMD".
+  features.logic_beside_dot = __get_cpuid(0, &a, &b, &c, &d) != 0 && b == 0x68747541u &&
+                              d == 0x69746E65u && c == 0x444D4163u;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return features;
   const bool fma = Bit(c, 12);
   const bool os_saves = Bit(c, 27);

@@ -26,6 +26,9 @@ struct CpuFeatures {
   bool avx512 = false;       // F, BW, DQ and VL
   bool avx512_vnni = false;  // 512-bit vpdpbusd
   bool avx512_bf16 = false;  // vdpbf16ps
+  // Vector logic and shifts run beside dot products rather than in their place: AMD has four vector
+  // pipes of which two multiply, Intel's two pipes of 512 bits do both.
+  bool logic_beside_dot = false;
 
   // The widest instruction set of all.
   Isa best() const;

@@ -15,18 +15,22 @@ namespace {
 using core::CpuFeatures;
 using core::Isa;
 
-const KernelTable& KernelsFor(Isa isa, const CpuFeatures& features, bool use_vnni) {
+const KernelTable& KernelsFor(Isa isa, const CpuFeatures& features,
+                              const CpuBackendOptions& options) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx512) {
-    return use_vnni && features.avx512_vnni ? avx512_vnni::kKernels : avx512::kKernels;
+    if (options.use_vnni && features.avx512_vnni && options.use_bf16 && features.avx512_bf16) {
+      return avx512_bf16::kKernels;
+    }
+    return options.use_vnni && features.avx512_vnni ? avx512_vnni::kKernels : avx512::kKernels;
   }
   if (isa == Isa::kAvx2) {
-    return use_vnni && features.avx_vnni ? avx2_vnni::kKernels : avx2::kKernels;
+    return options.use_vnni && features.avx_vnni ? avx2_vnni::kKernels : avx2::kKernels;
   }
 #else
   (void)isa;
   (void)features;
-  (void)use_vnni;
+  (void)options;
 #endif
   return baseline::kKernels;
 }
@@ -42,8 +46,9 @@ absl::StatusOr<std::unique_ptr<core::Backend>> CpuBackend::Create(
         absl::StrCat("this machine has no ", core::IsaName(isa), " instructions"));
   }
   LLMCORE_ASSIGN_OR_RETURN(auto pool, core::ThreadPool::Create(options.threads));
-  const KernelTable& kernels = KernelsFor(isa, features, options.use_vnni);
-  return std::unique_ptr<core::Backend>(new CpuBackend(std::move(pool), kernels));
+  const KernelTable& kernels = KernelsFor(isa, features, options);
+  return std::unique_ptr<core::Backend>(new CpuBackend(
+      std::move(pool), kernels, options.spread_nibbles.value_or(!features.logic_beside_dot)));
 }
 
 std::string CpuBackend::Description() const {

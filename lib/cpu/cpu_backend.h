@@ -23,6 +23,11 @@ struct CpuBackendOptions {
   // Whether to use the dot product instructions (VNNI) that come with some AVX2 and AVX-512
   // machines. For tests and comparisons.
   bool use_vnni = true;
+  // Likewise the dot product instructions of bf16, which are used beside VNNI only.
+  bool use_bf16 = true;
+  // Whether int4 weights are spread to bytes once for many rows, or in every tile (kernels.h);
+  // nullopt: what suits the processor. For tests and comparisons.
+  std::optional<bool> spread_nibbles = std::nullopt;
 };
 
 // Activation formats: int8 activations apply to int8 and int4 weights; a linear with f32, bf16 or
@@ -59,15 +64,17 @@ class CpuBackend final : public core::Backend {
                           const core::CopyBlocksParams& params) override;
 
  private:
-  CpuBackend(std::unique_ptr<core::ThreadPool> pool, const KernelTable& kernels)
-      : pool_(std::move(pool)), kernels_(kernels) {}
+  CpuBackend(std::unique_ptr<core::ThreadPool> pool, const KernelTable& kernels,
+             bool spread_nibbles)
+      : pool_(std::move(pool)), kernels_(kernels), spread_nibbles_(spread_nibbles) {}
 
-  // Quantizes activations into the tiles of layout.h.
+  // Quantizes activations as layout.h says.
   absl::Status QuantizeActivations(const core::StepContext& context, const core::Matrix& in,
                                    unsigned char* out);
 
   std::unique_ptr<core::ThreadPool> pool_;
   const KernelTable& kernels_;
+  const bool spread_nibbles_;
 };
 
 }  // namespace llmcore::cpu

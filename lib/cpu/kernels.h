@@ -27,11 +27,13 @@ struct LinearF32Args {
 struct LinearInt8Args {
   const unsigned char* panel;
   int64_t blocks;
-  const unsigned char* activations;  // block 0 of the first row, which begins a tile
+  const unsigned char* activations;  // block 0 of the first row
   int64_t block_stride;              // bytes from a block of activations to the next
   int64_t rows;
-  float* out;              // [rows][64]
-  unsigned char* scratch;  // 128 * 64 bytes, 64-byte aligned
+  float* out;  // [rows][64]
+  // 128 * 64 bytes, 64-byte aligned, for the nibbles of a block spread to bytes once for all tiles
+  // of many rows; null: each tile spreads them in registers. The bits are the same.
+  unsigned char* scratch;
 };
 
 // out[r][o] = sums[r][o] (+ bias[o]) (+ residual[r][o]) for o < outputs.
@@ -60,11 +62,9 @@ struct StoreGatedArgs {
   int64_t stride;
 };
 
-// Rows of activations to one tile of quantized ones; rows is 1 to kTokenTile.
-struct QuantizeTileArgs {
+// One row of activations to its place in each block of quantized ones.
+struct QuantizeRowArgs {
   const float* in;
-  int64_t in_stride;
-  int64_t rows;
   int64_t columns;
   unsigned char* out;
   int64_t block_stride;  // bytes
@@ -154,7 +154,7 @@ struct KernelTable {
   bool (*pack_int4)(const PackBlockArgs&);
   bool (*repack_int8)(const RepackArgs&);  // false when a scale is NaN or infinite
   bool (*repack_int4)(const RepackArgs&);
-  void (*quantize_tile)(const QuantizeTileArgs&);
+  void (*quantize_row)(const QuantizeRowArgs&);
   void (*norm)(const NormArgs&);
   void (*rope)(const RopeArgs&);
   void (*attention_f32)(const AttentionArgs&);
@@ -184,6 +184,9 @@ namespace avx512 {
 extern const KernelTable kKernels;
 }
 namespace avx512_vnni {
+extern const KernelTable kKernels;
+}
+namespace avx512_bf16 {
 extern const KernelTable kKernels;
 }
 #endif

@@ -18,11 +18,9 @@
 //          so that 64 bytes hold 16 rows x 8 columns, and one AND (and one shift) makes of them 16
 //          lanes of 4 unsigned bytes, the operand of vpdpbusd.
 //
-// Quantized activations. Columns are cut into blocks of 128, tokens into tiles of 6 (the last may
-// have fewer): [blocks][tiles], where a tile of T tokens is
-//            [32 quads][T tokens][4 columns] s8
-//            [T] f32 scale, [T] i32 sum of the codes
-// so that the tiles which meet one block of a weight follow each other.
+// Quantized activations: [blocks of 128 columns][tokens] of
+//            [128] s8 code, f32 scale, i32 sum of the codes
+// so that the tokens which meet one block of a weight follow each other.
 //   scale = absmax / 127, code = round_half_even(x * (127 / absmax)), in f32; a block whose absmax
 //   is below 2^-100 is all zero with scale 0.
 //

@@ -21,10 +21,11 @@ using core::StepContext;
 // One weight and its activations, as pieces need them.
 struct Product {
   Product(const KernelTable& table, const PackedWeight& weight, ActivationFormat activations,
-          const Matrix& matrix, const unsigned char* quantized_rows)
+          const Matrix& matrix, const unsigned char* quantized_rows, bool spread)
       : kernels(table),
         in(matrix),
         quantized(quantized_rows),
+        spread_nibbles(spread),
         format(PanelFormatOf(weight.shape.format)),
         panels(static_cast<const unsigned char*>(weight.data)),
         panel_bytes(PanelBytes(format, matrix.columns)),
@@ -36,7 +37,7 @@ struct Product {
            (format == PanelFormat::kInt8 || format == PanelFormat::kInt4);
   }
 
-  // sums[r][o] for `rows` rows from `row` on (the first of a tile) and the outputs of a panel.
+  // sums[r][o] for `rows` rows from `row` on and the outputs of a panel.
   void Compute(int64_t panel, int64_t row, int64_t rows, float* sums, float* scratch) const {
     const unsigned char* weights = panels + panel * panel_bytes;
     if (!int8) {
@@ -50,13 +51,14 @@ struct Product {
       return;
     }
     const int64_t blocks = StoredColumns(format, in.columns) / kBlock;
-    const LinearInt8Args args = {.panel = weights,
-                                 .blocks = blocks,
-                                 .activations = quantized + row * kActivationBlockBytes,
-                                 .block_stride = in.rows * kActivationBlockBytes,
-                                 .rows = rows,
-                                 .out = sums,
-                                 .scratch = reinterpret_cast<unsigned char*>(scratch)};
+    const LinearInt8Args args = {
+        .panel = weights,
+        .blocks = blocks,
+        .activations = quantized + row * kActivationBlockBytes,
+        .block_stride = in.rows * kActivationBlockBytes,
+        .rows = rows,
+        .out = sums,
+        .scratch = spread_nibbles ? reinterpret_cast<unsigned char*>(scratch) : nullptr};
     if (format == PanelFormat::kInt8) {
       kernels.linear_int8(args);
     } else {
@@ -67,6 +69,7 @@ struct Product {
   const KernelTable& kernels;
   Matrix in;
   const unsigned char* quantized;
+  bool spread_nibbles;
   PanelFormat format;
   const unsigned char* panels;
   int64_t panel_bytes;
@@ -102,22 +105,26 @@ int64_t PiecesPerTurn(int64_t pieces, int threads, int64_t rows, int64_t columns
   return std::max<int64_t>(1, most);
 }
 
+// Values of some microseconds of work, and no fewer than 6 rows, whose records share pages.
+int64_t QuantizedRowsPerTurn(int64_t columns) {
+  constexpr int64_t kValuesPerTurn = 32768;
+  return std::max<int64_t>(6, kValuesPerTurn / std::max<int64_t>(1, columns));
+}
+
 }  // namespace
 
 absl::Status CpuBackend::QuantizeActivations(const StepContext& context, const Matrix& in,
                                              unsigned char* out) {
-  const int64_t tiles = (in.rows + kTokenTile - 1) / kTokenTile;
-  return pool_->ParallelFor(tiles, 1, context.cancel, [&](int64_t begin, int64_t end, int) {
-    for (int64_t tile = begin; tile < end; ++tile) {
-      const int64_t row = tile * kTokenTile;
-      kernels_.quantize_tile({.in = in.data + row * in.columns,
-                              .in_stride = in.columns,
-                              .rows = std::min(kTokenTile, in.rows - row),
-                              .columns = in.columns,
-                              .out = out + row * kActivationBlockBytes,
-                              .block_stride = in.rows * kActivationBlockBytes});
-    }
-  });
+  return pool_->ParallelFor(
+      in.rows, QuantizedRowsPerTurn(in.columns), context.cancel,
+      [&](int64_t begin, int64_t end, int) {
+        for (int64_t row = begin; row < end; ++row) {
+          kernels_.quantize_row({.in = in.data + row * in.columns,
+                                 .columns = in.columns,
+                                 .out = out + row * kActivationBlockBytes,
+                                 .block_stride = in.rows * kActivationBlockBytes});
+        }
+      });
 }
 
 absl::Status CpuBackend::Linear(const StepContext& context, const LinearParams& p) {
@@ -132,7 +139,8 @@ absl::Status CpuBackend::Linear(const StepContext& context, const LinearParams& 
   if (int8) {
     LLMCORE_RETURN_IF_ERROR(QuantizeActivations(context, p.in, workspace.shared()));
   }
-  const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared());
+  const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared(),
+                        spread_nibbles_);
   const int64_t panels = PanelCount(outputs);
   const int64_t chunk = RowsPerChunk(rows);
   const int64_t pieces = panels * ((rows + chunk - 1) / chunk);
@@ -171,7 +179,8 @@ absl::Status CpuBackend::LinearGated(const StepContext& context, const LinearGat
   if (int8) {
     LLMCORE_RETURN_IF_ERROR(QuantizeActivations(context, p.in, workspace.shared()));
   }
-  const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared());
+  const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared(),
+                        spread_nibbles_);
   const int64_t pairs = PanelCount(outputs);
   const int64_t chunk = RowsPerChunk(rows);
   const int64_t pieces = pairs * ((rows + chunk - 1) / chunk);

@@ -100,7 +100,8 @@ absl::Status Engine::Step(KvSequence* sequence, std::span<const int32_t> tokens,
   Reservation reservation(sequence);
   BlockCopy copy;
   LLMCORE_RETURN_IF_ERROR(sequence->Reserve(end, &copy));
-  const StepContext context{workspace_, cancel};
+  const StepContext context{workspace_, cancel, tracing_ ? &trace_ : nullptr};
+  const TracedStep traced(context.trace, end - first);
 
   const auto count = static_cast<int32_t>(end - first);
   const std::array<int32_t, 2> first_row = {0, count};
@@ -131,6 +132,11 @@ absl::Status Engine::Step(KvSequence* sequence, std::span<const int32_t> tokens,
   }
   reservation.Commit(end);
   return absl::OkStatus();
+}
+
+void Engine::SetTrace(bool enabled) {
+  if (enabled) trace_.Reset();
+  tracing_ = enabled;
 }
 
 uint64_t Engine::saved_block_bytes() const {

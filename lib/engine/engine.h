@@ -2,6 +2,7 @@
 #ifndef LLMCORE_LIB_ENGINE_ENGINE_H_
 #define LLMCORE_LIB_ENGINE_ENGINE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -10,6 +11,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "lib/backend/backend.h"
+#include "lib/backend/step_trace.h"
 #include "lib/base/cancel.h"
 #include "lib/base/status.h"
 #include "lib/engine/turnstile.h"
@@ -50,6 +52,11 @@ class Engine {
       KvSequence* sequence, int64_t length,
       absl::FunctionRef<absl::StatusOr<std::span<const std::byte>>(size_t index)> next);
 
+  // Traces the steps that begin from now on, from zero, or stops to. A trace that was stopped stays
+  // readable.
+  void SetTrace(bool enabled);
+  std::string TraceJson() const { return trace_.ToJson(); }
+
   const MemoryPlan& plan() const { return plan_; }
   int32_t vocabulary_size() const { return vocabulary_size_; }
   int32_t free_kv_blocks() const { return pool_->free_blocks(); }
@@ -70,6 +77,8 @@ class Engine {
   std::unique_ptr<Decoder> decoder_;
   std::shared_ptr<BlockPool> pool_;
   Turnstile turnstile_;  // held while a step uses the backend and the buffers
+  std::atomic<bool> tracing_{false};
+  StepTrace trace_;
 };
 
 }  // namespace llmcore::core

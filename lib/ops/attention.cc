@@ -1,5 +1,6 @@
 #include "lib/ops/checks.h"
 #include "lib/ops/ops.h"
+#include "lib/ops/work.h"
 
 namespace llmcore::core {
 
@@ -15,7 +16,9 @@ absl::Status Attention(Backend& backend, const StepContext& context,
   LLMCORE_CHECK_SHAPE("attention", params.out.rows == params.qkv.rows && params.window >= 0);
   LLMCORE_RETURN_IF_ERROR(
       CheckBatch("attention", params.batch, params.cache, params.layer, params.qkv.rows));
-  return backend.Attention(context, params);
+  return Traced(
+      context.trace, [&] { return WorkOf(backend, params); },
+      [&] { return backend.Attention(context, params); });
 }
 
 }  // namespace llmcore::core

@@ -1,5 +1,6 @@
 #include "lib/ops/checks.h"
 #include "lib/ops/ops.h"
+#include "lib/ops/work.h"
 
 namespace llmcore::core {
 
@@ -10,7 +11,9 @@ absl::Status CopyBlocks(Backend& backend, const StepContext& context,
     LLMCORE_CHECK_SHAPE("copy_blocks", params.from[i] >= 0 && params.from[i] < params.cache.blocks);
     LLMCORE_CHECK_SHAPE("copy_blocks", params.to[i] >= 0 && params.to[i] < params.cache.blocks);
   }
-  return backend.CopyBlocks(context, params);
+  return Traced(
+      context.trace, [&] { return WorkOf(backend, params); },
+      [&] { return backend.CopyBlocks(context, params); });
 }
 
 }  // namespace llmcore::core

@@ -1,5 +1,6 @@
 #include "lib/ops/checks.h"
 #include "lib/ops/ops.h"
+#include "lib/ops/work.h"
 
 namespace llmcore::core {
 
@@ -14,7 +15,9 @@ absl::Status Embed(Backend& backend, const StepContext& context, const EmbedPara
           absl::StrCat("token ", token, " is outside the vocabulary of ", table.rows, " entries"));
     }
   }
-  return backend.Embed(context, params);
+  return Traced(
+      context.trace, [&] { return WorkOf(backend, params); },
+      [&] { return backend.Embed(context, params); });
 }
 
 }  // namespace llmcore::core

@@ -1,5 +1,6 @@
 #include "lib/ops/checks.h"
 #include "lib/ops/ops.h"
+#include "lib/ops/work.h"
 
 namespace llmcore::core {
 
@@ -10,7 +11,9 @@ absl::Status GatherRows(Backend& backend, const StepContext& context,
   for (const int32_t row : params.rows) {
     LLMCORE_CHECK_SHAPE("gather_rows", row >= 0 && row < params.in.rows);
   }
-  return backend.GatherRows(context, params);
+  return Traced(
+      context.trace, [&] { return WorkOf(backend, params); },
+      [&] { return backend.GatherRows(context, params); });
 }
 
 }  // namespace llmcore::core

@@ -1,5 +1,6 @@
 #include "lib/ops/checks.h"
 #include "lib/ops/ops.h"
+#include "lib/ops/work.h"
 
 namespace llmcore::core {
 
@@ -10,7 +11,9 @@ absl::Status Linear(Backend& backend, const StepContext& context, const LinearPa
   LLMCORE_CHECK_SHAPE("linear", params.out.columns == weight.rows);
   LLMCORE_CHECK_SHAPE("linear", params.in.rows == params.out.rows);
   LLMCORE_CHECK_SHAPE("linear", params.activation_format != ActivationFormat::kAuto);
-  return backend.Linear(context, params);
+  return Traced(
+      context.trace, [&] { return WorkOf(backend, params); },
+      [&] { return backend.Linear(context, params); });
 }
 
 }  // namespace llmcore::core

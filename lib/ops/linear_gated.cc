@@ -1,5 +1,6 @@
 #include "lib/ops/checks.h"
 #include "lib/ops/ops.h"
+#include "lib/ops/work.h"
 
 namespace llmcore::core {
 
@@ -11,7 +12,9 @@ absl::Status LinearGated(Backend& backend, const StepContext& context,
   LLMCORE_CHECK_SHAPE("linear_gated", 2 * params.out.columns == weight.rows);
   LLMCORE_CHECK_SHAPE("linear_gated", params.in.rows == params.out.rows);
   LLMCORE_CHECK_SHAPE("linear_gated", params.activation_format != ActivationFormat::kAuto);
-  return backend.LinearGated(context, params);
+  return Traced(
+      context.trace, [&] { return WorkOf(backend, params); },
+      [&] { return backend.LinearGated(context, params); });
 }
 
 }  // namespace llmcore::core

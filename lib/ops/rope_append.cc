@@ -1,5 +1,6 @@
 #include "lib/ops/checks.h"
 #include "lib/ops/ops.h"
+#include "lib/ops/work.h"
 
 namespace llmcore::core {
 
@@ -13,7 +14,9 @@ absl::Status RopeAppend(Backend& backend, const StepContext& context,
   LLMCORE_CHECK_SHAPE("rope_append", params.cos_sin != nullptr && shape.head_dim % 2 == 0);
   LLMCORE_RETURN_IF_ERROR(
       CheckBatch("rope_append", params.batch, params.cache, params.layer, params.qkv.rows));
-  return backend.RopeAppend(context, params);
+  return Traced(
+      context.trace, [&] { return WorkOf(backend, params); },
+      [&] { return backend.RopeAppend(context, params); });
 }
 
 }  // namespace llmcore::core

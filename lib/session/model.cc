@@ -173,4 +173,12 @@ std::string Model::BackendDescription() const {
   return engine_->BackendDescription();
 }
 
+void Model::SetTrace(bool enabled) const {
+  engine_->SetTrace(enabled);
+}
+
+std::string Model::TraceJson() const {
+  return engine_->TraceJson();
+}
+
 }  // namespace llmcore::core

@@ -61,6 +61,10 @@ class Model : public std::enable_shared_from_this<Model> {
   const MemoryPlan& plan() const { return plan_; }
   std::string BackendDescription() const;
 
+  // Engine::SetTrace and TraceJson. Any thread, while sessions run too.
+  void SetTrace(bool enabled) const;
+  std::string TraceJson() const;
+
   // Tokenizer and chat template, as far as the directory has them.
   const std::shared_ptr<const TextCodec>& text() const { return text_; }
   // Ids that end a reply: of config.json, generation_config.json and the tokenizer.

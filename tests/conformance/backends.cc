@@ -6,14 +6,18 @@
 namespace llmcore::conformance {
 namespace {
 
-BackendMaker CpuMaker(core::Isa isa, bool use_vnni) {
+BackendMaker CpuMaker(core::Isa isa, bool use_vnni, bool use_bf16 = false) {
   BackendMaker maker;
-  maker.name = "cpu_" + std::string(core::IsaName(isa)) + (use_vnni ? "_vnni" : "");
-  maker.create = [isa, use_vnni](int threads) {
+  maker.name = "cpu_" + std::string(core::IsaName(isa)) +
+               (use_bf16   ? "_bf16"
+                : use_vnni ? "_vnni"
+                           : "");
+  maker.create = [isa, use_vnni, use_bf16](int threads) {
     cpu::CpuBackendOptions options;
     options.threads = threads;
     options.force_isa = isa;
     options.use_vnni = use_vnni;
+    options.use_bf16 = use_bf16;
     return cpu::CpuBackend::Create(options);
   };
   maker.kv_formats = {core::KvFormat::kF32, core::KvFormat::kBf16};
@@ -28,6 +32,9 @@ std::vector<BackendMaker> MakeAll() {
   if (features.avx512) makers.push_back(CpuMaker(core::Isa::kAvx512, false));
   if (features.avx512 && features.avx512_vnni) {
     makers.push_back(CpuMaker(core::Isa::kAvx512, true));
+  }
+  if (features.avx512_vnni && features.avx512_bf16) {
+    makers.push_back(CpuMaker(core::Isa::kAvx512, true, true));
   }
   return makers;
 }

@@ -221,6 +221,38 @@ TEST(CppApiTest, SessionsForkRewindSaveAndRestore) {
   EXPECT_EQ(std::vector<float>(rows[3].begin(), rows[3].end()), before);
 }
 
+TEST(CppApiTest, TheTraceSaysWhereStepsSpentTheirTime) {
+  const Model model = Model::Load(kModelPath, {.threads = 1}).value();
+  Session session(model);
+  const auto run = [&] {
+    ASSERT_TRUE(session.AppendTokens(std::vector<Token>{506, 509, 49, 46, 49}).ok());
+    ASSERT_TRUE(session.Logits().ok());
+  };
+  run();
+  const std::string untraced = experimental::TraceJson(model).value();
+  EXPECT_THAT(untraced, testing::HasSubstr("\"steps\": 0"));
+  ASSERT_TRUE(experimental::SetTrace(model, true).ok());
+  run();
+  ASSERT_TRUE(experimental::SetTrace(model, false).ok());
+  const std::string trace = experimental::TraceJson(model).value();
+  run();
+  EXPECT_EQ(experimental::TraceJson(model).value(), trace);  // it was switched off
+  EXPECT_THAT(trace, testing::HasSubstr("\"steps\": 1, \"rows\": 5"));
+  // Four layers of 128 columns, a vocabulary of 512.
+  for (const char* part :
+       {"\"embed\", \"calls\": 1, \"rows\": 5", "\"norm\", \"calls\": 9, \"rows\": 41",
+        "\"linear\", \"inputs\": 128, \"outputs\": 256, \"calls\": 4, \"rows\": 20",
+        "\"linear\", \"inputs\": 384, \"outputs\": 128, \"calls\": 4, \"rows\": 20",
+        "\"linear\", \"inputs\": 128, \"outputs\": 512, \"calls\": 1, \"rows\": 1",
+        "\"linear_gated\", \"inputs\": 128, \"outputs\": 768, \"calls\": 4, \"rows\": 20",
+        "\"rope_append\", \"calls\": 4, \"rows\": 20", "\"attention\", \"calls\": 4, \"rows\": 20",
+        "\"gather_rows\", \"calls\": 1, \"rows\": 1"}) {
+    EXPECT_THAT(trace, testing::HasSubstr(part));
+  }
+  ASSERT_TRUE(experimental::SetTrace(model, true).ok());
+  EXPECT_EQ(experimental::TraceJson(model).value(), untraced);  // and begins from zero
+}
+
 TEST(CppApiTest, AMovedSessionLeavesAnErrorBehind) {
   Session session(SharedModel());
   const Session moved = std::move(session);

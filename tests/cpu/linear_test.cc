@@ -181,6 +181,23 @@ TEST_P(LinearTest, BitsDoNotDependOnRowsOrThreads) {
   }
 }
 
+TEST_P(LinearTest, SpreadingNibblesDoesNotChangeBits) {
+  const KernelSet& set = GetParam();
+  const Shape s = {80, 300, 150};
+  const auto in = RandomValues(s.rows * s.inputs, 21);
+  const auto values = RandomValues(s.outputs * s.inputs, 22);
+  std::vector<std::vector<float>> outs;
+  for (const bool spread : {true, false}) {
+    const auto backend = CpuBackend::Create(
+        {.threads = 2, .force_isa = set.isa, .use_vnni = set.vnni, .spread_nibbles = spread});
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    const Weight weight = MakeWeight(**backend, WeightFormat::kInt4, s.outputs, s.inputs, values);
+    outs.push_back(RunLinear(**backend, weight, in, s, ActivationFormat::kInt8));
+  }
+  EXPECT_EQ(outs[0], outs[1]);
+  EXPECT_EQ(outs[0], Int8Reference(WeightFormat::kInt4, in, values, s, set.isa != Isa::kBaseline));
+}
+
 TEST_P(LinearTest, RowChunksDoNotChangeBits) {
   const auto backend = MakeBackend(GetParam(), 3);
   const Shape all = {200, 256, 80};

@@ -37,6 +37,7 @@ struct KernelSet {
   Isa isa;
   bool vnni;
   std::string name;
+  bool bf16 = false;
 };
 
 inline std::vector<KernelSet> KernelSets() {
@@ -46,12 +47,15 @@ inline std::vector<KernelSet> KernelSets() {
   if (features.avx_vnni) sets.push_back({Isa::kAvx2, true, "avx2-vnni"});
   if (features.avx512) sets.push_back({Isa::kAvx512, false, "avx512"});
   if (features.avx512_vnni) sets.push_back({Isa::kAvx512, true, "avx512-vnni"});
+  if (features.avx512_vnni && features.avx512_bf16) {
+    sets.push_back({Isa::kAvx512, true, "avx512-bf16", true});
+  }
   return sets;
 }
 
 inline std::unique_ptr<Backend> MakeBackend(const KernelSet& set, int threads) {
-  auto backend =
-      CpuBackend::Create({.threads = threads, .force_isa = set.isa, .use_vnni = set.vnni});
+  auto backend = CpuBackend::Create(
+      {.threads = threads, .force_isa = set.isa, .use_vnni = set.vnni, .use_bf16 = set.bf16});
   if (!backend.ok()) {
     ADD_FAILURE() << backend.status();
     return nullptr;

@@ -132,7 +132,31 @@ LLMCORE_INLINE void StoreFirst(float* p, F32 v, int64_t n) {
 #endif
 }
 
-// The lanes added in halves: (0 + 8, 1 + 9, ...), then (0 + 4, ...), ...
+// The lanes combined in halves: (0 with 8, 1 with 9, ...), then (0 with 4, ...), ...
+#if defined(__SSE2__)
+template <typename Op>
+LLMCORE_INLINE float Reduce(F32 v, Op op) {
+#if defined(__AVX512F__)
+  const __m256 eight = op(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+#elif defined(__AVX2__)
+  const __m256 eight = v;
+#endif
+#if defined(__AVX2__)
+  const __m128 four = op(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#else
+  const __m128 four = v;
+#endif
+  const __m128 two = op(four, _mm_movehl_ps(four, four));
+  return op(two, _mm_shuffle_ps(two, two, 1))[0];
+}
+LLMCORE_INLINE float Sum(F32 v) {
+  return Reduce(v, [](auto a, auto b) { return a + b; });
+}
+// Callers look for NaN themselves: a lane that holds one may or may not win.
+LLMCORE_INLINE float Largest(F32 v) {
+  return Reduce(v, [](auto a, auto b) { return a > b ? a : b; });
+}
+#else
 LLMCORE_INLINE float Sum(F32 v) {
   float lanes[kLanes];
   Store(lanes, v);
@@ -150,6 +174,17 @@ LLMCORE_INLINE float Largest(F32 v) {
     }
   }
   return lanes[0];
+}
+#endif
+// The low byte of each lane.
+LLMCORE_INLINE void StoreLowBytes(unsigned char* p, I32 v) {
+#if defined(__AVX512F__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)v));
+#else
+  int32_t lanes[kLanes];
+  __builtin_memcpy(lanes, &v, sizeof lanes);
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<unsigned char>(lanes[i]);
+#endif
 }
 
 LLMCORE_INLINE float Bf16Value(uint16_t bits) {
