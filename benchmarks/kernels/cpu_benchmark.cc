@@ -16,6 +16,7 @@
 #include "benchmark/benchmark.h"
 #include "benchmarks/kernels/ceilings.h"
 #include "lib/cpu/cpu_backend.h"
+#include "lib/tensor/int4.h"
 
 namespace llmcore::cpu {
 namespace {
@@ -434,9 +435,42 @@ void BM_PackInt8(benchmark::State& state) {
 void BM_PackBf16(benchmark::State& state) {
   RunPack(state, WeightFormat::kBf16);
 }
+// Codes as a quantized checkpoint stores them to panels; more than any cache holds.
+void RunRepack(benchmark::State& state, WeightFormat format) {
+  const int64_t rows = 32768;
+  const int64_t columns = 4096;
+  const int64_t row_bytes = format == WeightFormat::kInt4 ? columns / 2 : columns;
+  const auto backend = MakeBackend(state.range(0));
+  std::vector<std::byte> codes(static_cast<size_t>(rows * row_bytes));
+  uint32_t random = 1;
+  for (std::byte& code : codes) {
+    random = random * 1664525u + 1013904223u;
+    code = static_cast<std::byte>(random >> 24);
+  }
+  const std::vector<uint16_t> scales(static_cast<size_t>(rows * columns / core::kQuantBlock),
+                                     0x3C00);
+  const SourceMatrix part = {codes.data(), core::DType::kU8,
+                             rows,         columns,
+                             format,       reinterpret_cast<const std::byte*>(scales.data())};
+  const WeightShape shape = {format, WeightKind::kPlain, rows, columns};
+  const auto memory = Allocate(*backend, backend->PackedWeightBytes(shape));
+  for (auto _ : state) {
+    const absl::Status status = backend->PackWeight(shape, {&part, 1}, memory->data(), {});
+    if (!status.ok()) state.SkipWithError(std::string(status.message()).c_str());
+  }
+  state.SetBytesProcessed(state.iterations() * rows * row_bytes);
+}
+void BM_RepackInt4(benchmark::State& state) {
+  RunRepack(state, WeightFormat::kInt4);
+}
+void BM_RepackInt8(benchmark::State& state) {
+  RunRepack(state, WeightFormat::kInt8);
+}
 BENCHMARK(BM_PackInt4)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(BM_PackInt8)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(BM_PackBf16)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK(BM_RepackInt4)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK(BM_RepackInt8)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
 
 // ---- Ceilings -----------------------------------------------------------------------------------
 

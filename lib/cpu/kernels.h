@@ -146,6 +146,19 @@ struct PackBlockArgs {
   unsigned char* block;
 };
 
+// Rows of a panel whose codes are moved at a time: what they make is lines of 64 bytes.
+constexpr int64_t kRepackRows = 16;
+
+// `blocks` whole blocks of 16 rows whose codes are quantized already (quantized_checkpoint.md),
+// into the rows from `lane` on of as many consecutive blocks of a panel.
+struct RepackArgs {
+  const unsigned char* codes[kRepackRows];   // 64 (int4) or 128 (int8) bytes a block, any alignment
+  const unsigned char* scales[kRepackRows];  // bf16, likewise
+  int64_t blocks;
+  int64_t lane;          // a multiple of 16
+  unsigned char* block;  // the first one of the panel
+};
+
 // Indexed by weight format in this order.
 enum class PanelFormat : int { kF32, kBf16, kF16, kInt8, kInt4 };
 constexpr int kPanelFormats = 5;
@@ -162,6 +175,8 @@ struct KernelTable {
   void (*store_gated)(const StoreGatedArgs&);
   bool (*pack_int8)(const PackBlockArgs&);  // false, and nothing written: NaN or infinity
   bool (*pack_int4)(const PackBlockArgs&);
+  bool (*repack_int8)(const RepackArgs&);  // false when a scale is NaN or infinite
+  bool (*repack_int4)(const RepackArgs&);
   void (*quantize_row)(const QuantizeRowArgs&);
   void (*norm)(const NormArgs&);
   void (*rope)(const RopeArgs&);
