@@ -77,6 +77,12 @@ uint64_t CpuBackend::WorkspaceBytes(const core::StepLimits& limits) const {
          per_thread * static_cast<uint64_t>(pool_->threads());
 }
 
+absl::Status CpuBackend::ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t)> body) {
+  return pool_->ParallelFor(count, 1, /*cancel=*/nullptr, [&](int64_t begin, int64_t end, int) {
+    for (int64_t index = begin; index < end; ++index) body(index);
+  });
+}
+
 std::string CpuBackend::KvLayoutName(const core::KvShape& shape) const {
   return absl::StrCat("cpu-", core::KvFormatName(shape.format), "-v1");
 }
