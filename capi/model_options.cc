@@ -174,6 +174,15 @@ llmcore_error* llmcore_model_options_set_max_batch_tokens(llmcore_model_options*
   });
 }
 
+llmcore_error* llmcore_model_options_set_max_batch_sequences(llmcore_model_options* options,
+                                                             uint32_t sequences) {
+  return SetOption(options, [&]() -> absl::Status {
+    LLMCORE_RETURN_IF_ERROR(InRange(sequences, 1, INT32_MAX, "max_batch_sequences"));
+    options->values.max_batch_sequences = static_cast<int32_t>(sequences);
+    return absl::OkStatus();
+  });
+}
+
 llmcore_error* llmcore_model_options_set_threads(llmcore_model_options* options, uint32_t threads) {
   return SetOption(options, [&]() -> absl::Status {
     LLMCORE_RETURN_IF_ERROR(InRange(threads, 0, kMaxThreads, "threads"));

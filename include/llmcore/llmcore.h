@@ -189,6 +189,12 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_max_context(llmcore_model_o
 LLMCORE_API llmcore_error* llmcore_model_options_set_max_batch_tokens(
     llmcore_model_options* options, uint32_t tokens);
 
+/* Sessions that one step of the engine serves; those beyond take turns. Each takes the logits of
+ * one position, 4 bytes a vocabulary entry. Default: 32. From 1 to 4096, and no more than
+ * max_batch_tokens are used. Results do not depend on it. */
+LLMCORE_API llmcore_error* llmcore_model_options_set_max_batch_sequences(
+    llmcore_model_options* options, uint32_t sequences);
+
 /* Threads that compute. Default: 0, one for each core that the process may use. At most 1024.
  * Results do not depend on it. */
 LLMCORE_API llmcore_error* llmcore_model_options_set_threads(llmcore_model_options* options,

@@ -33,12 +33,13 @@ struct LoadOptions {
   WeightFormat weights = WeightFormat::kAuto;
   KvFormat kv = KvFormat::kAuto;
   ActivationFormat activations = ActivationFormat::kAuto;
-  std::optional<uint64_t> memory_budget{};     // bytes of the whole plan
-  std::optional<uint64_t> kv_cache_tokens{};   // of all sessions together
-  std::optional<double> kv_cache_fraction{};   // the same, of the memory that is free, to 1
-  std::optional<uint32_t> max_context{};       // tokens of one sequence
-  std::optional<uint32_t> max_batch_tokens{};  // tokens of one step
-  uint32_t threads = 0;                        // 0: one per core
+  std::optional<uint64_t> memory_budget{};        // bytes of the whole plan
+  std::optional<uint64_t> kv_cache_tokens{};      // of all sessions together
+  std::optional<double> kv_cache_fraction{};      // the same, of the memory that is free, to 1
+  std::optional<uint32_t> max_context{};          // tokens of one sequence
+  std::optional<uint32_t> max_batch_tokens{};     // tokens of one step
+  std::optional<uint32_t> max_batch_sequences{};  // sessions that one step serves
+  uint32_t threads = 0;                           // 0: one per core
   ProgressCallback progress{};
   LogCallback log{};  // kept for as long as the model lives
   std::optional<CancelToken> cancel{};
@@ -102,6 +103,9 @@ inline Result<OptionsHandle> MakeOptions(const LoadOptions& from) {
   if (from.max_context) check(llmcore_model_options_set_max_context(to, *from.max_context));
   if (from.max_batch_tokens) {
     check(llmcore_model_options_set_max_batch_tokens(to, *from.max_batch_tokens));
+  }
+  if (from.max_batch_sequences) {
+    check(llmcore_model_options_set_max_batch_sequences(to, *from.max_batch_sequences));
   }
   check(llmcore_model_options_set_threads(to, from.threads));
   if (from.progress) {

@@ -24,6 +24,7 @@
 #include <span>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "lib/backend/step_trace.h"
 #include "lib/base/cancel.h"
@@ -239,6 +240,12 @@ class Backend {
   virtual absl::Status Attention(const StepContext& context, const AttentionParams& params) = 0;
   virtual absl::Status GatherRows(const StepContext& context, const GatherRowsParams& params) = 0;
   virtual absl::Status CopyBlocks(const StepContext& context, const CopyBlocksParams& params) = 0;
+
+  // Calls `body` with each of 0 to count - 1, once, on threads of the host, and returns when all
+  // calls did: what a step does with its logits. Like an operation, one at a time. An exception out
+  // of `body` becomes an error. Here the calls follow each other; backends with threads override
+  // it.
+  virtual absl::Status ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t index)> body);
 };
 
 }  // namespace llmcore::core

@@ -80,6 +80,12 @@ uint64_t CpuBackend::WorkspaceBytes(const core::StepLimits& limits) const {
   return std::max(linear, attention);
 }
 
+absl::Status CpuBackend::ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t)> body) {
+  return pool_->ParallelFor(count, 1, /*cancel=*/nullptr, [&](int64_t begin, int64_t end, int) {
+    for (int64_t index = begin; index < end; ++index) body(index);
+  });
+}
+
 std::string CpuBackend::KvLayoutName(const core::KvShape& shape) const {
   // bf16 had single tokens and dimensions side by side before.
   const bool second = shape.format == core::KvFormat::kBf16;

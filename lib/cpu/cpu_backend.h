@@ -63,6 +63,7 @@ class CpuBackend final : public core::Backend {
                           const core::GatherRowsParams& params) override;
   absl::Status CopyBlocks(const core::StepContext& context,
                           const core::CopyBlocksParams& params) override;
+  absl::Status ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t)> body) override;
 
  private:
   CpuBackend(std::unique_ptr<core::ThreadPool> pool, const KernelTable& kernels,

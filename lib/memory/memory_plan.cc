@@ -39,6 +39,7 @@ std::string MemoryPlan::ToJson() const {
                   "\", \"kv_format\": \"", KvFormatName(kv_format), "\", \"activation_format\": \"",
                   ActivationFormatName(activation_format), "\", \"max_context\": ", max_context,
                   ", \"max_batch_tokens\": ", max_batch_tokens,
+                  ", \"max_batch_sequences\": ", max_batch_sequences,
                   ", \"kv_cache_tokens\": ", kv_cache_tokens(),
                   ", \"kv_block_tokens\": ", kv_block_tokens, "}");
   return json;

@@ -28,8 +28,9 @@ struct MemoryPlan {
   WeightFormat weight_format = WeightFormat::kF32;
   KvFormat kv_format = KvFormat::kF32;
   ActivationFormat activation_format = ActivationFormat::kF32;
-  int32_t max_context = 0;       // positions of one sequence
-  int32_t max_batch_tokens = 0;  // rows of a step
+  int32_t max_context = 0;          // positions of one sequence
+  int32_t max_batch_tokens = 0;     // rows of a step
+  int32_t max_batch_sequences = 0;  // sequences of a step, and rows of logits that it gives
   int32_t kv_blocks = 0;
   int32_t kv_block_tokens = 0;
 

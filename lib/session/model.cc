@@ -62,6 +62,7 @@ absl::StatusOr<MemoryPlan> MakePlan(const ModelConfig& config, const ModelOption
   request.kv_cache_fraction = options.kv_cache_fraction;
   request.max_context = options.max_context;
   request.max_batch_tokens = options.max_batch_tokens;
+  request.max_batch_sequences = options.max_batch_sequences;
   request.free_memory = FreeHostMemory();
   return PlanMemory(config, request, backend, enforce_budget);
 }

@@ -29,12 +29,13 @@ struct ModelOptions {
   WeightFormat weight_format = WeightFormat::kAuto;  // auto: as stored when quantized, else bf16
   KvFormat kv_format = KvFormat::kAuto;              // auto: f32 with f32 weights, else bf16
   ActivationFormat activation_format = ActivationFormat::kAuto;
-  std::optional<uint64_t> memory_budget;    // bytes of the plan's total; unset: no limit
-  std::optional<int64_t> kv_cache_tokens;   // unset: one sequence of max_context
-  std::optional<double> kv_cache_fraction;  // of what is free after all else, in (0, 1]
-  std::optional<int32_t> max_context;       // unset: the model's own, at most 8192
-  std::optional<int32_t> max_batch_tokens;  // unset: 512
-  int threads = 0;                          // 0: one per usable core
+  std::optional<uint64_t> memory_budget;       // bytes of the plan's total; unset: no limit
+  std::optional<int64_t> kv_cache_tokens;      // unset: one sequence of max_context
+  std::optional<double> kv_cache_fraction;     // of what is free after all else, in (0, 1]
+  std::optional<int32_t> max_context;          // unset: the model's own, at most 8192
+  std::optional<int32_t> max_batch_tokens;     // unset: 512
+  std::optional<int32_t> max_batch_sequences;  // unset: 32
+  int threads = 0;                             // 0: one per usable core
   ProgressCallback progress;
   LogCallback log;
   std::shared_ptr<const CancelToken> cancel;  // stops a load

@@ -38,6 +38,7 @@ TEST(ArgumentsTest, NullHandlesAreNamed) {
       {"options", [] { return llmcore_model_options_set_kv_cache_fraction(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_max_context(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_max_batch_tokens(nullptr, 1); }},
+      {"options", [] { return llmcore_model_options_set_max_batch_sequences(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_threads(nullptr, 1); }},
       {"options",
        [] {
@@ -263,6 +264,8 @@ TEST(ArgumentsTest, ModelOptionsNameTheFieldThatTheyRefuse) {
   EXPECT_TRUE(Fails(llmcore_model_options_set_max_context(o, UINT32_MAX), kInvalid, "max_context"));
   EXPECT_TRUE(
       Fails(llmcore_model_options_set_max_batch_tokens(o, 0), kInvalid, "max_batch_tokens"));
+  EXPECT_TRUE(
+      Fails(llmcore_model_options_set_max_batch_sequences(o, 0), kInvalid, "max_batch_sequences"));
   EXPECT_TRUE(Fails(llmcore_model_options_set_threads(o, 1025), kInvalid, "threads"));
   EXPECT_TRUE(Works(llmcore_model_options_set_threads(o, 0)));
 }
