@@ -218,6 +218,25 @@ class TerminalTest(ProgramTest):
             os.kill(chat.pid, signal.SIGTERM)
             chat.status()
 
+    def test_messages_of_several_lines(self):
+        options = ["--raw", "--max-tokens", "1", "--temperature", "0", "--stats"]
+        count = rb"prompt +(\d+) tokens"
+        expected = run("chat", *options, "--prompt", "hello\nhello").stderr.encode()
+        for typed in [b"hello\\\rhello\r", b"\x1b[200~hello\nhello\n\x1b[201~\r"]:  # \\ and a paste
+            chat = Terminal(*options)
+            chat.prompt()
+            chat.send(typed)
+            try:
+                said = chat.read_until(count + rb".*\r\n")
+            except AssertionError:
+                if b"200~" in typed:
+                    self.skipTest("built without libedit")
+                raise
+            self.assertEqual(re.findall(count, said), re.findall(count, expected), said)
+            chat.prompt()
+            chat.send(b"\x04")
+            self.assertEqual(chat.status(), 0)
+
     def test_control_c_stops_a_reply_and_not_the_program(self):
         model = make_slow_model(os.path.join(self.folder, "slow"))
         chat = Terminal("--model", model, "--temperature", "0")
