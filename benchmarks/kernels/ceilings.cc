@@ -1,5 +1,5 @@
-// Prints what this machine can do at most, as JSON: read bandwidth of one and of all threads, and the
-// peaks of the instructions that linear layers live on.
+// Prints what this machine can do at most, as JSON: read bandwidth of one and of all threads, and
+// the peaks of the instructions that linear layers live on.
 //
 //   ceilings --threads 2
 #include "benchmarks/kernels/ceilings.h"

@@ -35,10 +35,10 @@ alignas(64) constexpr float kFloats[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
 #define LLMCORE_EACH_12(m) m(0) m(1) m(2) m(3) m(4) m(5) m(6) m(7) m(8) m(9) m(10) m(11)
 #define LLMCORE_EACH_24(m) \
   LLMCORE_EACH_12(m) m(12) m(13) m(14) m(15) m(16) m(17) m(18) m(19) m(20) m(21) m(22) m(23)
-#define LLMCORE_CLOBBER_16                                                                        \
-  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", \
-      "xmm12", "xmm13", "xmm14", "xmm15"
-#define LLMCORE_CLOBBER_32                                                                     \
+#define LLMCORE_CLOBBER_16                                                                 \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
+      "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+#define LLMCORE_CLOBBER_32                                                                    \
   LLMCORE_CLOBBER_16, "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", \
       "xmm30", "xmm31"
 
@@ -46,16 +46,16 @@ alignas(64) constexpr float kFloats[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
 #define LLMCORE_CLEAR_YMM(n) "vpxor %%ymm" #n ", %%ymm" #n ", %%ymm" #n "\n\t"
 
 // 24 accumulators of 512 bits.
-#define LLMCORE_LOOP_512(name, turn)                                                          \
-  __attribute__((target("avx512f"))) void name(const void* operand) {                         \
-    int64_t turns = kTurns;                                                                   \
+#define LLMCORE_LOOP_512(name, turn)                                                             \
+  __attribute__((target("avx512f"))) void name(const void* operand) {                            \
+    int64_t turns = kTurns;                                                                      \
     __asm__ volatile(LLMCORE_EACH_24(LLMCORE_CLEAR_ZMM) "vmovups (%[in]), %%zmm30\n\t"         \
                                                         "vmovups (%[in]), %%zmm31\n\t"         \
                                                         "1:\n\t" LLMCORE_EACH_24(turn)         \
                                                             "dec %[turns]\n\tjnz 1b\n\t"       \
                      : [turns] "+r"(turns)                                                    \
                      : [in] "r"(operand)                                                      \
-                     : "cc", LLMCORE_CLOBBER_32);                                             \
+                     : "cc", LLMCORE_CLOBBER_32); \
   }
 #define LLMCORE_VPDPBUSD_512(n) "vpdpbusd %%zmm30, %%zmm31, %%zmm" #n "\n\t"
 #define LLMCORE_VDPBF16PS_512(n) "vdpbf16ps %%zmm30, %%zmm31, %%zmm" #n "\n\t"
@@ -65,9 +65,9 @@ LLMCORE_LOOP_512(Vdpbf16ps512, LLMCORE_VDPBF16PS_512)
 LLMCORE_LOOP_512(Fma512, LLMCORE_FMA_512)
 
 // 12 accumulators of 256 bits; 13 is scratch, 14 the operand, 15 sixteen ones of 16 bits.
-#define LLMCORE_LOOP_256(name, turn)                                                           \
-  __attribute__((target("avx2"))) void name(const void* operand) {                             \
-    int64_t turns = kTurns;                                                                    \
+#define LLMCORE_LOOP_256(name, turn)                                                              \
+  __attribute__((target("avx2"))) void name(const void* operand) {                                \
+    int64_t turns = kTurns;                                                                       \
     __asm__ volatile(LLMCORE_EACH_12(LLMCORE_CLEAR_YMM) "vmovups (%[in]), %%ymm14\n\t"          \
                                                         "vpcmpeqw %%ymm15, %%ymm15, %%ymm15\n\t" \
                                                         "vpabsw %%ymm15, %%ymm15\n\t"           \
@@ -76,12 +76,12 @@ LLMCORE_LOOP_512(Fma512, LLMCORE_FMA_512)
                                                             "vzeroupper\n\t"                    \
                      : [turns] "+r"(turns)                                                     \
                      : [in] "r"(operand)                                                       \
-                     : "cc", LLMCORE_CLOBBER_16);                                              \
+                     : "cc", LLMCORE_CLOBBER_16); \
   }
 #define LLMCORE_VPDPBUSD_256(n) "%{vex%} vpdpbusd %%ymm14, %%ymm14, %%ymm" #n "\n\t"
-#define LLMCORE_MADDUBS_256(n)                 \
-  "vpmaddubsw %%ymm14, %%ymm14, %%ymm13\n\t"   \
-  "vpmaddwd %%ymm15, %%ymm13, %%ymm13\n\t"     \
+#define LLMCORE_MADDUBS_256(n)               \
+  "vpmaddubsw %%ymm14, %%ymm14, %%ymm13\n\t" \
+  "vpmaddwd %%ymm15, %%ymm13, %%ymm13\n\t"   \
   "vpaddd %%ymm13, %%ymm" #n ", %%ymm" #n "\n\t"
 #define LLMCORE_FMA_256(n) "vfmadd231ps %%ymm14, %%ymm14, %%ymm" #n "\n\t"
 LLMCORE_LOOP_256(Vpdpbusd256, LLMCORE_VPDPBUSD_256)

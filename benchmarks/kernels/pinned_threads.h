@@ -27,8 +27,8 @@ inline void PinToCore(int index) {
   }
 }
 
-// `work(thread)` does some hundred microseconds of work and returns how much it was. All threads begin
-// together, the first calls are not counted, and each thread's rate is over its own time.
+// `work(thread)` does some hundred microseconds of work and returns how much it was. All threads
+// begin together, the first calls are not counted, and each thread's rate is over its own time.
 template <typename Work>
 double PinnedRate(int threads, double seconds, const Work& work) {
   using Clock = std::chrono::steady_clock;

@@ -38,21 +38,22 @@ class Buffer {
   const unsigned char* data_ = nullptr;
 };
 
-// Eight independent sums over `bytes`, a multiple of 512. Prefetches that reach past the end do nothing.
-#define LLMCORE_READ(name, target)                                                \
+// Eight independent sums over `bytes`, a multiple of 512. Prefetches that reach past the end do
+// nothing.
+#define LLMCORE_READ(name, target)                                                 \
   target uint64_t name(const unsigned char* data, size_t bytes, size_t prefetch) { \
-    typedef uint64_t Lane __attribute__((vector_size(64)));                       \
-    Lane sums[8] = {};                                                            \
-    for (size_t i = 0; i < bytes; i += 8 * sizeof(Lane)) {                        \
-      for (size_t j = 0; j < 8; ++j) {                                            \
-        const unsigned char* line = data + i + j * sizeof(Lane);                  \
-        if (prefetch > 0) __builtin_prefetch(line + prefetch);                    \
-        sums[j] ^= *reinterpret_cast<const Lane*>(line);                          \
-      }                                                                           \
-    }                                                                             \
-    uint64_t sum = 0;                                                             \
-    for (const Lane& lane : sums) sum ^= lane[0] ^ lane[7];                       \
-    return sum;                                                                   \
+    typedef uint64_t Lane __attribute__((vector_size(64)));                        \
+    Lane sums[8] = {};                                                             \
+    for (size_t i = 0; i < bytes; i += 8 * sizeof(Lane)) {                         \
+      for (size_t j = 0; j < 8; ++j) {                                             \
+        const unsigned char* line = data + i + j * sizeof(Lane);                   \
+        if (prefetch > 0) __builtin_prefetch(line + prefetch);                     \
+        sums[j] ^= *reinterpret_cast<const Lane*>(line);                           \
+      }                                                                            \
+    }                                                                              \
+    uint64_t sum = 0;                                                              \
+    for (const Lane& lane : sums) sum ^= lane[0] ^ lane[7];                        \
+    return sum;                                                                    \
   }
 LLMCORE_READ(ReadBaseline, )
 #if defined(__x86_64__)
