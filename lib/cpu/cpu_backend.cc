@@ -71,14 +71,19 @@ uint64_t CpuBackend::KvBlockBytes(const core::KvShape& shape) const {
 
 uint64_t CpuBackend::WorkspaceBytes(const core::StepLimits& limits) const {
   const int64_t queries = std::max<int64_t>(limits.heads, kAttentionQueries);
-  const uint64_t per_thread =
-      std::max(kLinearThreadBytes, AttentionThreadBytes(queries, limits.head_dim));
-  return ActivationBytes(limits.rows, limits.max_columns) +
-         per_thread * static_cast<uint64_t>(pool_->threads());
+  const int64_t chunks = (int64_t{limits.max_context} + kKeyChunk - 1) / kKeyChunk;
+  const auto threads = static_cast<uint64_t>(pool_->threads());
+  const uint64_t linear =
+      ActivationBytes(limits.rows, limits.max_columns) + kLinearThreadBytes * threads;
+  const uint64_t attention = AttentionRecordBytes(chunks, limits.heads, limits.head_dim) +
+                             AttentionThreadBytes(queries, limits.head_dim) * threads;
+  return std::max(linear, attention);
 }
 
 std::string CpuBackend::KvLayoutName(const core::KvShape& shape) const {
-  return absl::StrCat("cpu-", core::KvFormatName(shape.format), "-v1");
+  // bf16 had single tokens and dimensions side by side before.
+  const bool second = shape.format == core::KvFormat::kBf16;
+  return absl::StrCat("cpu-", core::KvFormatName(shape.format), second ? "-v2" : "-v1");
 }
 
 }  // namespace llmcore::cpu

@@ -32,13 +32,14 @@
 
 namespace llmcore::cpu {
 
-constexpr int64_t kPanelRows = 64;     // four 512-bit vectors of f32: what one tile can hold
-constexpr int64_t kBlock = 128;        // columns that share a scale
-constexpr int64_t kF32Block = 64;      // columns of one partial sum with f32 activations
-constexpr int64_t kTokenTile = 6;      // 4 vectors x 6 tokens = 24 of 32 registers accumulate
-constexpr int64_t kKeyGroup = 16;      // keys stored side by side
-constexpr int64_t kKeyTile = 64;       // keys of one softmax update, aligned to absolute positions
-constexpr int64_t kAttentionTile = 6;  // queries of one pass over keys
+constexpr int64_t kPanelRows = 64;  // four 512-bit vectors of f32: what one tile can hold
+constexpr int64_t kBlock = 128;     // columns that share a scale
+constexpr int64_t kF32Block = 64;   // columns of one partial sum with f32 activations
+constexpr int64_t kTokenTile = 6;   // 4 vectors x 6 tokens = 24 of 32 registers accumulate
+constexpr int64_t kKeyGroup = 16;   // keys stored side by side
+constexpr int64_t kKeyTile = 64;    // keys of one softmax update, aligned to absolute positions
+constexpr int64_t kKeyChunk = 512;  // keys summed by themselves, then joined in order
+constexpr int64_t kKvParameterBytes = 2 * 2 * kKeyGroup;  // scales and zeros of 16 tokens
 
 constexpr int64_t kScaleBytes = kPanelRows * 2;
 constexpr int64_t kInt8BlockBytes = kScaleBytes + kBlock * kPanelRows;

@@ -227,7 +227,7 @@ class Loader : public Visitor {
     }
     const WorkControl inner{control_.cancel, [&](absl::string_view, uint64_t done, uint64_t) {
                               // Pages of the file that were read need not stay resident.
-                              ReleaseRead(parts, sources, done);
+                              ReleaseRead(kind, parts, sources, bytes, done);
                               return Report(done_ + done).ok();
                             }};
     const absl::Status status = backend_.PackWeight(weight->shape, sources, memory, inner);
@@ -235,7 +235,7 @@ class Loader : public Visitor {
       return Annotate(status, absl::StrCat(parts.size() == 1 ? "tensor \"" : "tensors from \"",
                                            parts.front().name, "\""));
     }
-    ReleaseRead(parts, sources, bytes);
+    ReleaseRead(kind, parts, sources, bytes, bytes);
     done_ += bytes;
     return Report(done_);
   }
@@ -260,10 +260,17 @@ class Loader : public Visitor {
  private:
   absl::Status Report(uint64_t done) const { return control_.Report("load weights", done, total_); }
 
-  void ReleaseRead(const std::vector<Part>& parts, const std::vector<SourceMatrix>& sources,
-                   uint64_t done) const {
+  // `done` of the weight's `total` bytes were read: part after part, or both parts of a gated
+  // weight side by side.
+  void ReleaseRead(WeightKind kind, const std::vector<Part>& parts,
+                   const std::vector<SourceMatrix>& sources, uint64_t total, uint64_t done) const {
     for (size_t i = 0; i < parts.size() && done > 0; ++i) {
-      const uint64_t bytes = std::min(done, SourceBytes(sources[i]));
+      const uint64_t part = SourceBytes(sources[i]);
+      if (kind == WeightKind::kGated) {
+        source_.Release(parts[i].name, done == total ? part : done / parts.size());
+        continue;
+      }
+      const uint64_t bytes = std::min(done, part);
       source_.Release(parts[i].name, bytes);
       done -= bytes;
     }

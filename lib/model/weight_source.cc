@@ -51,11 +51,18 @@ class CheckpointSource : public WeightSource {
   }
 
   void Release(absl::string_view name, uint64_t bytes) const override {
-    const TensorView* tensor = checkpoint_.Find(name);
-    if (tensor == nullptr && quantization_.has_value()) {
-      tensor = checkpoint_.Find(absl::StrCat(name, CodesSuffix()));
+    if (const TensorView* plain = checkpoint_.Find(name)) {
+      return Checkpoint::Release(*plain, 0, bytes);
     }
-    if (tensor != nullptr) Checkpoint::Release(*tensor, 0, bytes);
+    if (!quantization_.has_value()) return;
+    const TensorView* codes = checkpoint_.Find(absl::StrCat(name, CodesSuffix()));
+    const TensorView* scales = checkpoint_.Find(absl::StrCat(name, kScaleSuffix));
+    if (codes == nullptr || scales == nullptr || codes->data.empty()) return;
+    Checkpoint::Release(*codes, 0, bytes);
+    // Rows were read whole: as much of the scales as of the codes.
+    const double share = static_cast<double>(bytes) / static_cast<double>(codes->data.size());
+    const auto scale_bytes = static_cast<double>(scales->data.size());
+    Checkpoint::Release(*scales, 0, static_cast<uint64_t>(std::min(share, 1.0) * scale_bytes));
   }
 
   std::vector<std::string> Names() const override {
