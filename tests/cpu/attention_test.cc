@@ -336,6 +336,34 @@ TEST_P(AttentionTest, ThreadsDoNotChangeBitsOfLongContexts) {
   }
 }
 
+// A broken value shows, and shows in no row that must not see it.
+TEST_P(AttentionTest, NanReachesTheRowsThatSeeItOnly) {
+  const auto backend = MakeBackend(GetParam(), 2);
+  const Heads h = {2, 1, 16};
+  constexpr int32_t kRows = 90;
+  constexpr int32_t kBroken = 70;
+  for (const KvFormat format : kFormats) {
+    for (const int64_t column : {16, 40, 60}) {  // of the second query, the key, the value
+      auto qkv = RandomValues(kRows * h.columns(), 10);
+      qkv[kBroken * h.columns() + column] = std::nanf("");
+      Sequences s(*backend, h, format, 16);
+      const auto out = s.Run({0}, {kRows}, qkv);
+      for (int32_t row = 0; row < kRows; ++row) {
+        for (int64_t i = 0; i < 32; ++i) {
+          const bool sees = column == 16 ? row == kBroken && i >= 16 : row >= kBroken;
+          // Of a value that is not quantized one dimension is broken only.
+          if (column == 60 && sees && !std::isnan(out[row * 32 + i])) {
+            EXPECT_NE(i % 16, 60 - 48) << row;
+            continue;
+          }
+          ASSERT_EQ(std::isnan(out[row * 32 + i]), sees)
+              << std::string(core::KvFormatName(format)) << " column " << column << " row " << row;
+        }
+      }
+    }
+  }
+}
+
 // The bytes of a cache as kv_layout.h describes them, against elements that were encoded apart.
 class CacheBytes {
  public:
@@ -432,6 +460,12 @@ TEST_P(AttentionTest, AppendIsBitExact) {
                 ASSERT_EQ(bits, reference::F16Bits(wanted)) << "row " << row << " zero " << zero;
               }
             }
+          }
+          // What fills up lanes and rows is zero.
+          const int64_t unit = !key ? 16 : format == KvFormat::kInt4 ? 8 : quantized ? 4 : 1;
+          const int64_t padded = (h.head_dim + unit - 1) / unit * unit;
+          for (int64_t d = h.head_dim; d < padded; ++d) {
+            ASSERT_EQ(bytes.Element(key, block, kv_head, row % 32, d), 0u);
           }
           for (int64_t d = 0; d < h.head_dim; ++d) {
             const uint32_t element = bytes.Element(key, block, kv_head, row % 32, d);

@@ -65,11 +65,12 @@ LLMCORE_INLINE int ElementShift(int64_t element) {
   return static_cast<int>(element / 2 * kBits + element % 2 * 16);
 }
 
-// Elements of one head as the format stores them, one a word.
+// Elements of one head as the format stores them, one a word; zeros up to `width` words.
 template <typename Kv>
-LLMCORE_INLINE Quantization Encode(const float* in, int64_t n, uint32_t* out) {
+LLMCORE_INLINE Quantization Encode(const float* in, int64_t n, int64_t width, uint32_t* out) {
+  Quantization q = {};
   if constexpr (kQuantized<Kv>) {
-    return Quantize(in, n, Kv::kCodes, out);
+    q = Quantize(in, n, Kv::kCodes, out);
   } else {
     ForVectors(n, [&](int64_t i, int64_t lanes) {
       const F32 v = LoadLanes(in + i, lanes);
@@ -81,8 +82,9 @@ LLMCORE_INLINE Quantization Encode(const float* in, int64_t n, uint32_t* out) {
         StoreAs(out + i, v);
       }
     });
-    return {};
   }
+  for (int64_t i = n; i < width; ++i) out[i] = 0;
+  return q;
 }
 
 LLMCORE_INLINE void StoreParameters(const Quantization& q, int64_t slot, unsigned char* to) {
@@ -125,13 +127,12 @@ template <typename Kv>
 void Append(const AppendArgs& a) {
   const int64_t width = RoundUp16(a.head_dim);
   uint32_t* elements = a.scratch;
-  __builtin_memset(elements, 0, static_cast<size_t>(width) * 4);
   unsigned char* block = a.block;
   const int64_t group = a.slot / kKeyGroup;
-  const Quantization key = Encode<Kv>(a.key, a.head_dim, elements);
+  const Quantization key = Encode<Kv>(a.key, a.head_dim, width, elements);
   StoreKey<Kv>(elements, a.head_dim, a.slot,
                block + a.kv.key_offset + group * a.kv.key_group_bytes);
-  const Quantization value = Encode<Kv>(a.value, a.head_dim, elements);
+  const Quantization value = Encode<Kv>(a.value, a.head_dim, width, elements);
   StoreValue<Kv>(elements, width, a.slot,
                  block + a.kv.value_offset + group * a.kv.value_group_bytes);
   if constexpr (kQuantized<Kv>) {

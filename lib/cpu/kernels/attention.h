@@ -73,12 +73,16 @@ LLMCORE_INLINE void PrepareQuery(const float* in, int64_t head_dim, float factor
   };
   if constexpr (kQuantized<Kv>) {
     F32 largest = {};
-    for (int64_t i = 0; i < head_dim; i += kLanes) largest = Max(Abs(load(i)), largest);
+    F32 poison = {};  // NaN once a value is NaN or infinite
+    for (int64_t i = 0; i < head_dim; i += kLanes) {
+      largest = Max(Abs(load(i)), largest);
+      poison += load(i) - load(i);
+    }
     // Sums of codes times codes stay below 2^31.
     const float most = head_dim <= 256 ? 32767.0f : 8388608.0f / static_cast<float>(head_dim);
     const float absmax = Largest(largest);
     const bool zero = absmax < 0x1p-100f;
-    *scale = absmax / most;
+    *scale = absmax / most + Sum(poison);
     const F32 inverse = Set(zero ? 0.0f : most / absmax);
     I32 total = {};
     for (int64_t i = 0; i < head_dim; i += kLanes) {
