@@ -14,4 +14,13 @@ absl::Status Backend::CopyToHost(std::span<std::byte> destination, const void* s
   return absl::OkStatus();
 }
 
+std::string Backend::WeightLayoutName(WeightFormat) const {
+  return "";
+}
+
+absl::Status Backend::CheckPackedWeight(const WeightShape&, std::span<const std::byte>,
+                                        const WorkControl&) {
+  return absl::UnimplementedError("the device has no layout of stored weights");
+}
+
 }  // namespace llmcore::core

@@ -77,6 +77,15 @@ uint64_t CpuBackend::WorkspaceBytes(const core::StepLimits& limits) const {
          per_thread * static_cast<uint64_t>(pool_->threads());
 }
 
+std::string CpuBackend::WeightLayoutName(core::WeightFormat format) const {
+  if (format != core::WeightFormat::kInt4 && format != core::WeightFormat::kInt8) return "";
+  return absl::StrCat("cpu-", core::WeightFormatName(format), "-", kPanelLayoutVersion);
+}
+
+int64_t CpuBackend::WeightSliceRows() const {
+  return kPanelRows;
+}
+
 std::string CpuBackend::KvLayoutName(const core::KvShape& shape) const {
   return absl::StrCat("cpu-", core::KvFormatName(shape.format), "-v1");
 }

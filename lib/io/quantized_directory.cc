@@ -59,9 +59,8 @@ absl::StatusOr<QuantizedDirectory> QuantizedDirectory::Create(const std::string&
                                                               const std::string& destination,
                                                               StoredQuantization quantization) {
   if (quantization.format != WeightFormat::kInt4 && quantization.format != WeightFormat::kInt8) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a checkpoint is quantized to int4 or int8, not ",
-                     WeightFormatName(quantization.format)));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a checkpoint is quantized to int4 or int8, not ", WeightFormatName(quantization.format)));
   }
   if (destination.empty()) return absl::InvalidArgumentError("the destination's path is empty");
   LLMCORE_ASSIGN_OR_RETURN(const std::string directory, ResolveModelPath(source));

@@ -24,9 +24,9 @@ class QuantizedDirectory {
                                                    const std::string& destination,
                                                    StoredQuantization quantization);
 
-  const ModelConfig& config() const { return config_; }           // of the source
-  const Checkpoint& checkpoint() const { return checkpoint_; }    // likewise
-  std::string weights_path() const;                               // where the weights are to go
+  const ModelConfig& config() const { return config_; }               // of the source
+  const Checkpoint& checkpoint() const { return checkpoint_; }        // likewise
+  std::string weights_path() const;                                   // where the weights are to go
   std::vector<std::pair<std::string, std::string>> metadata() const;  // of that file
 
   absl::Status Commit() { return writer_.Commit(); }

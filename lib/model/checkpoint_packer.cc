@@ -20,8 +20,8 @@ namespace {
 
 constexpr absl::string_view kStage = "quantize";
 
-// Packed weights come first in the file and are whole multiples of 64 bytes, so that each is aligned
-// like the first one. A page, so that the pages of the weights hold nothing else.
+// Packed weights come first in the file and are whole multiples of 64 bytes, so that each is
+// aligned like the first one. A page, so that the pages of the weights hold nothing else.
 constexpr uint64_t kDataAlignment = 4096;
 constexpr uint64_t kWeightAlignment = 64;
 
@@ -149,10 +149,9 @@ absl::Status Packer::Pack(const Matrix& matrix) {
     LLMCORE_RETURN_IF_ERROR(PackSlice(matrix, sources, first, std::min(slice, rows - first)));
   }
   if (on_weight_) {
-    on_weight_(absl::StrFormat("%s [%d, %d] %u bytes -> %s %u bytes", PackedName(matrix.parts),
-                               shape.rows, shape.columns, source_bytes,
-                               backend_.WeightLayoutName(format_),
-                               backend_.PackedWeightBytes(shape)));
+    on_weight_(absl::StrFormat(
+        "%s [%d, %d] %u bytes -> %s %u bytes", PackedName(matrix.parts), shape.rows, shape.columns,
+        source_bytes, backend_.WeightLayoutName(format_), backend_.PackedWeightBytes(shape)));
   }
   return absl::OkStatus();
 }
@@ -188,18 +187,17 @@ absl::Status Packer::PackSlice(const Matrix& matrix, const std::vector<SourceMat
                           }};
   const absl::Status status = backend_.PackWeight(shape, pieces, buffer_->data(), inner);
   if (!status.ok()) {
-    return Annotate(status, absl::StrCat("rows from ", first, " on of \"",
-                                         PackedName(matrix.parts), "\""));
+    return Annotate(status,
+                    absl::StrCat("rows from ", first, " on of \"", PackedName(matrix.parts), "\""));
   }
-  LLMCORE_RETURN_IF_ERROR(
-      writer_->Append({static_cast<const std::byte*>(buffer_->data()), bytes}));
+  LLMCORE_RETURN_IF_ERROR(writer_->Append({static_cast<const std::byte*>(buffer_->data()), bytes}));
   part_begin = 0;
   for (size_t i = 0; i < sources.size(); ++i) {
     const int64_t end = std::clamp<int64_t>(first + rows - part_begin, 0, sources[i].rows);
     if (!gated) part_begin += sources[i].rows;
-    source_->Release(matrix.parts[i].name,
-                     static_cast<uint64_t>(end) * static_cast<uint64_t>(matrix.columns) *
-                         static_cast<uint64_t>(DTypeSize(sources[i].dtype)));
+    source_->Release(matrix.parts[i].name, static_cast<uint64_t>(end) *
+                                               static_cast<uint64_t>(matrix.columns) *
+                                               static_cast<uint64_t>(DTypeSize(sources[i].dtype)));
   }
   done_ += read;
   return control_.Report(kStage, done_, total_);

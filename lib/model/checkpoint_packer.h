@@ -17,9 +17,10 @@ namespace llmcore::core {
 // "NAME [2, 3] 12 bytes -> cpu-int4-v1 4224 bytes".
 using PackedWeightCallback = std::function<void(const std::string& line)>;
 
-// As QuantizeCheckpoint (lib/io/checkpoint_quantizer.h) but for the layout: the bytes are those that
-// loading `source` would make on `backend`, which works on its threads. How far the values are from
-// the stored ones is not measured. UNIMPLEMENTED where the backend has no layout of stored weights.
+// As QuantizeCheckpoint (lib/io/checkpoint_quantizer.h) but for the layout: the bytes are those
+// that loading `source` would make on `backend`, which works on its threads. How far the values are
+// from the stored ones is not measured. UNIMPLEMENTED where the backend has no layout of stored
+// weights.
 absl::Status PackCheckpoint(const std::string& source, const std::string& destination,
                             WeightFormat format, Backend* backend, const WorkControl& control,
                             const PackedWeightCallback& on_weight);

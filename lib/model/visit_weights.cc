@@ -61,7 +61,8 @@ absl::Status VisitLayer(const ModelConfig& config, int32_t index, WeightVisitor&
 
 }  // namespace
 
-absl::Status VisitWeights(const ModelConfig& config, WeightVisitor& visitor, DecoderWeights* weights) {
+absl::Status VisitWeights(const ModelConfig& config, WeightVisitor& visitor,
+                          DecoderWeights* weights) {
   LLMCORE_RETURN_IF_ERROR(visitor.Packed(WeightKind::kPlain, config.hidden_size,
                                          {{"model.embed_tokens.weight", config.vocab_size}},
                                          &weights->embedding));

@@ -1,5 +1,6 @@
-// The walk over the weights of a decoder: which tensors of a checkpoint each is made of, in the order
-// in which they lie in memory. What checks, measures, loads or packs a model is a visitor of it.
+// The walk over the weights of a decoder: which tensors of a checkpoint each is made of, in the
+// order in which they lie in memory. What checks, measures, loads or packs a model is a visitor of
+// it.
 #ifndef LLMCORE_LIB_MODEL_VISIT_WEIGHTS_H_
 #define LLMCORE_LIB_MODEL_VISIT_WEIGHTS_H_
 

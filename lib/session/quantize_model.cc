@@ -11,9 +11,8 @@ namespace llmcore::core {
 
 absl::Status QuantizeModel(const std::string& source, const std::string& destination,
                            const ModelOptions& options) {
-  const WeightFormat format = options.weight_format == WeightFormat::kAuto
-                                  ? WeightFormat::kInt4
-                                  : options.weight_format;
+  const WeightFormat format =
+      options.weight_format == WeightFormat::kAuto ? WeightFormat::kInt4 : options.weight_format;
   const WorkControl control = {options.cancel.get(), options.progress};
   const auto log = [&options](const std::string& line) {
     if (options.log) options.log(LogLevel::kInfo, line);
