@@ -40,6 +40,7 @@ struct LoadOptions {
   std::optional<uint32_t> max_batch_tokens{};     // tokens of one step
   std::optional<uint32_t> max_batch_sequences{};  // sessions that one step serves
   uint32_t threads = 0;                           // 0: one per core
+  std::string checkpoint_layout{};  // what quantizing writes: "rows" (also when empty) or "cpu"
   ProgressCallback progress{};
   LogCallback log{};  // kept for as long as the model lives
   std::optional<CancelToken> cancel{};
@@ -108,6 +109,10 @@ inline Result<OptionsHandle> MakeOptions(const LoadOptions& from) {
     check(llmcore_model_options_set_max_batch_sequences(to, *from.max_batch_sequences));
   }
   check(llmcore_model_options_set_threads(to, from.threads));
+  if (!from.checkpoint_layout.empty()) {
+    check(llmcore_model_options_set_checkpoint_layout(to, from.checkpoint_layout.data(),
+                                                      from.checkpoint_layout.size()));
+  }
   if (from.progress) {
     check(llmcore_model_options_set_progress_callback(
         to, OnProgress, new ProgressCallback(from.progress), Delete<ProgressCallback>));

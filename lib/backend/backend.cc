@@ -26,4 +26,13 @@ absl::Status Backend::ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_
   return absl::OkStatus();
 }
 
+std::string Backend::WeightLayoutName(WeightFormat) const {
+  return "";
+}
+
+absl::Status Backend::CheckPackedWeight(const WeightShape&, std::span<const std::byte>,
+                                        const WorkControl&) {
+  return absl::UnimplementedError("the device has no layout of stored weights");
+}
+
 }  // namespace llmcore::core

@@ -226,6 +226,18 @@ class Backend {
   // equal.
   virtual std::string KvLayoutName(const KvShape& shape) const = 0;
 
+  // Names the layout of packed weights in a quantized format ("cpu-int4-v1"). A backend that names
+  // one can use weights where a mapped checkpoint stores them, in read-only memory of the host;
+  // stored weights are only taken where the name is equal. Empty, the default: there is none.
+  virtual std::string WeightLayoutName(WeightFormat format) const;
+  // Rows (of each half, when gated) that are packed without regard to those after them: slices of a
+  // multiple of so many rows, one after the other, are the bytes of the whole weight.
+  virtual int64_t WeightSliceRows() const { return 0; }
+  // Looks at stored bytes of a packed weight as far as PackWeight would have refused what they were
+  // made from. Progress is reported in bytes.
+  virtual absl::Status CheckPackedWeight(const WeightShape& shape, std::span<const std::byte> bytes,
+                                         const WorkControl& control);
+
   // Converts checkpoint rows into `destination` (PackedWeightBytes(shape) bytes). Quantizes as
   // numerics demands; NaN or infinity is INVALID_ARGUMENT with the row and column. Progress is
   // reported in source bytes of this call.

@@ -92,6 +92,12 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   if (data == MAP_FAILED) return ErrnoError(errno, absl::StrCat("cannot map ", path));
   mapped.data_ = static_cast<const std::byte*>(data);
   mapped.size_ = size;
+#if defined(MADV_HUGEPAGE)
+  // What has to be read from disk then comes in huge pages, where the file system can, and is
+  // mapped by them. A refusal costs speed only.
+  constexpr size_t kHugePage = size_t{2} << 20;
+  if (size >= 2 * kHugePage) (void)madvise(data, size, MADV_HUGEPAGE);
+#endif
   return mapped;
 }
 

@@ -86,6 +86,15 @@ absl::Status CpuBackend::ForEachOnHost(int64_t count, absl::FunctionRef<void(int
   });
 }
 
+std::string CpuBackend::WeightLayoutName(core::WeightFormat format) const {
+  if (format != core::WeightFormat::kInt4 && format != core::WeightFormat::kInt8) return "";
+  return absl::StrCat("cpu-", core::WeightFormatName(format), "-", kPanelLayoutVersion);
+}
+
+int64_t CpuBackend::WeightSliceRows() const {
+  return kPanelRows;
+}
+
 std::string CpuBackend::KvLayoutName(const core::KvShape& shape) const {
   // bf16 had single tokens and dimensions side by side before.
   const bool second = shape.format == core::KvFormat::kBf16;

@@ -47,6 +47,10 @@ class CpuBackend final : public core::Backend {
   uint64_t WorkspaceBytes(const core::StepLimits& limits) const override;
   std::string KvLayoutName(const core::KvShape& shape) const override;
 
+  std::string WeightLayoutName(core::WeightFormat format) const override;
+  int64_t WeightSliceRows() const override;
+  absl::Status CheckPackedWeight(const core::WeightShape& shape, std::span<const std::byte> bytes,
+                                 const core::WorkControl& control) override;
   absl::Status PackWeight(const core::WeightShape& shape, std::span<const core::SourceMatrix> parts,
                           void* destination, const core::WorkControl& control) override;
 

@@ -32,6 +32,10 @@
 
 namespace llmcore::cpu {
 
+// The version of the int8 and int4 panels above, which packed checkpoints store: a change of theirs
+// is another version.
+constexpr char kPanelLayoutVersion[] = "v1";
+
 constexpr int64_t kPanelRows = 64;  // four 512-bit vectors of f32: what one tile can hold
 constexpr int64_t kBlock = 128;     // columns that share a scale
 constexpr int64_t kF32Block = 64;   // columns of one partial sum with f32 activations

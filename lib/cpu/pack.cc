@@ -380,6 +380,44 @@ absl::Status CheckParts(const WeightShape& shape, std::span<const SourceMatrix> 
 
 }  // namespace
 
+// Codes of any value are in range (a nibble, a byte), so only scales are looked at.
+absl::Status CpuBackend::CheckPackedWeight(const WeightShape& shape,
+                                           std::span<const std::byte> bytes,
+                                           const core::WorkControl& control) {
+  const PanelFormat format = PanelFormatOf(shape.format);
+  if (!IsQuantized(format) || bytes.size() != WeightBytes(shape)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        bytes.size(), " bytes are not a packed weight of ", shape.rows, " x ", shape.columns));
+  }
+  const int64_t block_bytes = format == PanelFormat::kInt8 ? kInt8BlockBytes : kInt4BlockBytes;
+  const auto blocks = static_cast<int64_t>(bytes.size()) / block_bytes;
+  const auto turn = static_cast<int64_t>(kBytesPerReport) / block_bytes;
+  constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  std::atomic<int64_t> bad = kNone;
+  for (int64_t first = 0; first < blocks; first += turn) {
+    LLMCORE_RETURN_IF_ERROR(
+        control.Report("check", static_cast<uint64_t>(first * block_bytes), bytes.size()));
+    const auto body = [&](int64_t begin, int64_t end, int) {
+      for (int64_t block = first + begin; block < first + end; ++block) {
+        uint16_t scales[kPanelRows];
+        std::memcpy(scales, bytes.data() + block * block_bytes, sizeof scales);
+        bool finite = true;
+        for (const uint16_t scale : scales) finite &= (scale & 0x7F80u) != 0x7F80u;
+        if (!finite) bad.store(block, std::memory_order_relaxed);
+      }
+    };
+    // A piece is small enough to be read from a disk within the time of a cancellation.
+    LLMCORE_RETURN_IF_ERROR(
+        pool_->ParallelFor(std::min(turn, blocks - first), /*chunk=*/64, control.cancel, body));
+    const int64_t found = bad.load(std::memory_order_relaxed);
+    if (found != kNone) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a scale at byte ", found * block_bytes, " of it is NaN or infinite"));
+    }
+  }
+  return control.Report("check", bytes.size(), bytes.size());
+}
+
 absl::Status CpuBackend::PackWeight(const WeightShape& shape, std::span<const SourceMatrix> parts,
                                     void* destination, const core::WorkControl& control) {
   LLMCORE_RETURN_IF_ERROR(CheckParts(shape, parts));

@@ -183,9 +183,9 @@ void Batcher::AddMemberLocked(const Share& share) {
   member.rows = share.rows;
   member.logit_rows = share.logit_rows;
   member.first_logit = buffers_.input().logit_rows.size();
-  buffers_.AddRun(request->tokens.subspan(static_cast<size_t>(first),
-                                          static_cast<size_t>(share.rows)),
-                  first, share.logit_rows, member.reservation.copy());
+  buffers_.AddRun(
+      request->tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(share.rows)), first,
+      share.logit_rows, member.reservation.copy());
   request->state = Request::State::kRunning;
 }
 

@@ -99,10 +99,10 @@ class Batcher {
   mutable std::mutex mutex_;
   std::condition_variable work_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<Request*> queue_ ABSL_GUARDED_BY(mutex_);   // in order of arrival
-  std::vector<Member> members_ ABSL_GUARDED_BY(mutex_);   // but for what a running step reads
-  std::vector<Demand> demands_ ABSL_GUARDED_BY(mutex_);   // scratch
-  std::vector<Share> shares_ ABSL_GUARDED_BY(mutex_);     // scratch
+  std::vector<Request*> queue_ ABSL_GUARDED_BY(mutex_);  // in order of arrival
+  std::vector<Member> members_ ABSL_GUARDED_BY(mutex_);  // but for what a running step reads
+  std::vector<Demand> demands_ ABSL_GUARDED_BY(mutex_);  // scratch
+  std::vector<Share> shares_ ABSL_GUARDED_BY(mutex_);    // scratch
   // Requests that the last step completed: their sequences tend to come back at once, and the next
   // step waits a moment for them.
   size_t expected_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -17,8 +17,10 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config
   engine->vocabulary_size_ = config.vocab_size;
   engine->backend_ = std::move(backend);
   Backend& device = *engine->backend_;
-  for (const uint64_t bytes : plan.bytes) {
-    absl::StatusOr<std::unique_ptr<DeviceMemory>> memory = device.Allocate(bytes);
+  for (int category = 0; category < kMemoryCategories; ++category) {
+    const bool weights_of = category == static_cast<int>(MemoryCategory::kWeights);
+    absl::StatusOr<std::unique_ptr<DeviceMemory>> memory =
+        device.Allocate(plan.bytes[category] - (weights_of ? plan.mapped_bytes : 0));
     if (!memory.ok()) return memory.status();
     engine->memory_.push_back(*std::move(memory));
   }

@@ -68,7 +68,8 @@ absl::Status CheckRequest(const MemoryRequest& request, const ModelConfig& confi
 }
 
 // All parts of the plan but the KV cache, for steps of plan->max_batch_tokens rows.
-absl::Status PlanFixedParts(const ModelConfig& config, const Backend& backend, MemoryPlan* plan) {
+absl::Status PlanFixedParts(const ModelConfig& config, bool weights_packed, const Backend& backend,
+                            MemoryPlan* plan) {
   const auto part = [plan](MemoryCategory category) -> uint64_t& {
     return plan->bytes[static_cast<int>(category)];
   };
@@ -77,8 +78,14 @@ absl::Status PlanFixedParts(const ModelConfig& config, const Backend& backend, M
   Arena host;
   LLMCORE_RETURN_IF_ERROR(Decoder::TakeBuffers(config, limits, &activations, &host).status());
   LLMCORE_RETURN_IF_ERROR(StepBuffers::Take(*plan, &host).status());
-  LLMCORE_ASSIGN_OR_RETURN(part(MemoryCategory::kWeights),
-                           WeightBytes(config, plan->weight_format, backend));
+  LLMCORE_ASSIGN_OR_RETURN(const WeightSizes weights,
+                           WeightBytes(config, plan->weight_format, weights_packed, backend));
+  const auto weight_bytes = CheckedAdd(weights.allocated, weights.mapped);
+  if (!weight_bytes.has_value()) {
+    return absl::ResourceExhaustedError("the weights are larger than any memory");
+  }
+  part(MemoryCategory::kWeights) = *weight_bytes;
+  plan->mapped_bytes = weights.mapped;
   part(MemoryCategory::kActivations) = activations.used();
   part(MemoryCategory::kHost) = host.used();
   part(MemoryCategory::kWorkspace) =
@@ -112,7 +119,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
   // More sequences than tokens never fit in a step.
   plan.max_batch_sequences =
       std::min(request.max_batch_sequences.value_or(kDefaultBatchSequences), plan.max_batch_tokens);
-  LLMCORE_RETURN_IF_ERROR(PlanFixedParts(config, backend, &plan));
+  LLMCORE_RETURN_IF_ERROR(PlanFixedParts(config, request.weights_packed, backend, &plan));
 
   const auto block_bytes = CheckedMultiply(backend.KvBlockBytes(KvShapeOf(config, plan.kv_format)),
                                            static_cast<uint64_t>(config.num_layers));

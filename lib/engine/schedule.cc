@@ -63,15 +63,15 @@ void PrefillPacer::Record(int32_t decodes, int32_t prefill_rows, double seconds)
   if (decodes == 0) return;
   if (prefill_rows == 0) {
     constexpr double kNew = 0.25;  // the mean of about the last four
-    decode_seconds_ = decode_seconds_ == 0
-                          ? seconds
-                          : decode_seconds_ + kNew * (seconds - decode_seconds_);
+    decode_seconds_ =
+        decode_seconds_ == 0 ? seconds : decode_seconds_ + kNew * (seconds - decode_seconds_);
     return;
   }
   if (decode_seconds_ == 0 || seconds <= 0) return;
   if (prefill_rows < rows_ && seconds < 2 * decode_seconds_) return;  // it says little
   const double factor = std::clamp(2 * decode_seconds_ / seconds, 0.5, 1.5);
-  rows_ = std::clamp(static_cast<int32_t>(rows_ * factor), kLeastRows, std::max(max_rows_, kLeastRows));
+  rows_ =
+      std::clamp(static_cast<int32_t>(rows_ * factor), kLeastRows, std::max(max_rows_, kLeastRows));
 }
 
 }  // namespace llmcore::core

@@ -21,9 +21,8 @@ class StepBuffers {
   // Cuts the buffers for steps of `plan` from `host`.
   static absl::StatusOr<StepBuffers> Take(const MemoryPlan& plan, Arena* host) {
     StepBuffers buffers;
-    buffers.table_stride_ = static_cast<int32_t>(
-        CeilDivide(static_cast<uint64_t>(plan.max_context),
-                   static_cast<uint64_t>(plan.kv_block_tokens)));
+    buffers.table_stride_ = static_cast<int32_t>(CeilDivide(
+        static_cast<uint64_t>(plan.max_context), static_cast<uint64_t>(plan.kv_block_tokens)));
     const auto rows = static_cast<uint64_t>(plan.max_batch_tokens);
     const auto sequences = static_cast<uint64_t>(plan.max_batch_sequences);
     const auto stride = static_cast<uint64_t>(buffers.table_stride_);

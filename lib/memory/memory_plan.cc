@@ -28,7 +28,8 @@ uint64_t MemoryPlan::total() const {
 }
 
 std::string MemoryPlan::ToJson() const {
-  std::string json = absl::StrCat("{\"total_bytes\": ", total(), ", \"bytes\": {");
+  std::string json = absl::StrCat("{\"total_bytes\": ", total(),
+                                  ", \"mapped_bytes\": ", mapped_bytes, ", \"bytes\": {");
   for (int i = 0; i < kMemoryCategories; ++i) {
     absl::StrAppend(&json, i == 0 ? "" : ", ", "\"",
                     MemoryCategoryName(static_cast<MemoryCategory>(i)), "\": ", bytes[i]);

@@ -22,6 +22,10 @@ absl::string_view MemoryCategoryName(MemoryCategory category);  // "weights", "k
 
 struct MemoryPlan {
   uint64_t bytes[kMemoryCategories] = {};
+  // How many bytes of the weights are not allocated but pages of a mapped file (a packed
+  // checkpoint): resident while they are used, shared with other processes that map it, and taken
+  // back by the system where memory is short, at the price of reading them again.
+  uint64_t mapped_bytes = 0;
 
   // What the bytes follow from, with every "auto" resolved.
   std::string device;
@@ -36,7 +40,7 @@ struct MemoryPlan {
 
   uint64_t total() const;
   int64_t kv_cache_tokens() const { return int64_t{kv_blocks} * kv_block_tokens; }
-  // {"total_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}
+  // {"total_bytes": n, "mapped_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}
   std::string ToJson() const;
 };
 

@@ -21,6 +21,8 @@
 
 namespace llmcore::core {
 
+class Backend;
+class Checkpoint;
 class Engine;
 class WeightSource;
 
@@ -36,6 +38,7 @@ struct ModelOptions {
   std::optional<int32_t> max_batch_tokens;     // unset: 512
   std::optional<int32_t> max_batch_sequences;  // unset: 32
   int threads = 0;                             // 0: one per usable core
+  std::string checkpoint_layout = "rows";      // what quantizing writes: "rows", or a device's own
   ProgressCallback progress;
   LogCallback log;
   std::shared_ptr<const CancelToken> cancel;  // stops a load
@@ -79,7 +82,8 @@ class Model : public std::enable_shared_from_this<Model> {
  private:
   Model();
 
-  absl::Status Build(const ModelOptions& options, const WeightSource& weights);
+  absl::Status Build(const ModelOptions& options, const WeightSource& weights,
+                     std::unique_ptr<Backend> backend);
   void FindEndOfText();
 
   ModelConfig config_;
@@ -88,6 +92,8 @@ class Model : public std::enable_shared_from_this<Model> {
   std::shared_ptr<const TextCodec> text_;
   std::vector<TokenId> end_of_text_;
   std::string fingerprint_;
+  std::unique_ptr<const Checkpoint>
+      mapped_;  // holds weights that the engine uses in place, or NULL
   std::unique_ptr<Engine> engine_;
 };
 

@@ -78,7 +78,8 @@ struct Conversation {
       const auto end = static_cast<int64_t>(tokens.size());
       status = engine->Extend(&sequence, tokens, end, i == 0 ? end - kept : end - 1, nullptr, sink);
       if (!status.ok()) return;
-      tokens.push_back(ArgMax(std::span(logits).last(static_cast<size_t>(engine->vocabulary_size()))));
+      tokens.push_back(
+          ArgMax(std::span(logits).last(static_cast<size_t>(engine->vocabulary_size()))));
     }
   }
 };

@@ -59,8 +59,8 @@ TEST(ScheduleTest, RandomSharesKeepEveryLimitAndWasteNoRow) {
     std::vector<Demand> demands;
     for (int i = below(20); i >= 0; --i) {
       const int64_t rows = 1 + below(100);
-      demands.push_back(below(2) == 0 ? kDecode
-                                      : Demand{false, rows, below(static_cast<uint64_t>(rows) + 1)});
+      demands.push_back(
+          below(2) == 0 ? kDecode : Demand{false, rows, below(static_cast<uint64_t>(rows) + 1)});
     }
     const auto shares = SharesOf(demands, budget);
     ASSERT_FALSE(shares.empty());

@@ -181,6 +181,7 @@ class FaultTest : public testing::Test {
     std::filesystem::remove_all(directory_);
     std::filesystem::remove(path_);
     std::filesystem::remove_all(quantized_folder_);
+    std::filesystem::remove_all(packed_);
   }
 
   std::vector<float> WitnessLogits() {
@@ -243,6 +244,24 @@ class FaultTest : public testing::Test {
     std::printf("%lld calls failed\n", static_cast<long long>(failures));
   }
 
+  // Quantizes to packed weights; nothing is left of an attempt that fails.
+  bool PackOnce() {
+    std::filesystem::remove_all(packed_);
+    Owned<llmcore_model_options> options(llmcore_model_options_destroy);
+    const bool done =
+        Succeeded(llmcore_model_options_create(options.out())) &&
+        Succeeded(llmcore_model_options_set_threads(options.get(), 2)) &&
+        Succeeded(llmcore_model_options_set_checkpoint_layout(options.get(), "cpu", 3)) &&
+        Succeeded(llmcore_quantize_checkpoint(directory_.data(), directory_.size(), packed_.data(),
+                                              packed_.size(), options.get()));
+    EXPECT_EQ(std::filesystem::exists(packed_), done);
+    return done;
+  }
+  bool LoadPackedOnce() {
+    Owned<llmcore_model> model(llmcore_model_destroy);
+    return Load(packed_, model.out());
+  }
+
   bool LoadOnce() {
     Owned<llmcore_model> model(llmcore_model_destroy);
     return Load(directory_, model.out());
@@ -268,6 +287,7 @@ class FaultTest : public testing::Test {
   std::string path_;
   std::string quantized_folder_;
   std::string quantized_path_;
+  std::string packed_ = core::JoinPath(testing::TempDir(), "llmcore_fault_packed");
   Owned<llmcore_model> witness_model_{llmcore_model_destroy};
   Owned<llmcore_session> witness_{llmcore_session_destroy};
   Owned<llmcore_session> fill_[2] = {Owned<llmcore_session>(llmcore_session_destroy),
@@ -285,6 +305,21 @@ TEST_F(FaultTest, MemoryMayRunOutDuringALoad) {
 
 TEST_F(FaultTest, AnyFileCallOfALoadMayFail) {
   FailEach(FaultKind::kFile, false, 1, [this] { return LoadOnce(); });
+}
+
+TEST_F(FaultTest, AnyAllocationOfPackingMayFail) {
+  FailEach(FaultKind::kAllocation, false, kStride, [this] { return PackOnce(); });
+}
+
+TEST_F(FaultTest, AnyFileCallOfPackingMayFail) {
+  FailEach(FaultKind::kFile, false, 1, [this] { return PackOnce(); });
+}
+
+TEST_F(FaultTest, AnyCallOfALoadOfPackedWeightsMayFail) {
+  ASSERT_TRUE(PackOnce());
+  FailEach(FaultKind::kAllocation, false, kStride, [this] { return LoadPackedOnce(); });
+  FailEach(FaultKind::kAllocation, true, 3 * kStride, [this] { return LoadPackedOnce(); });
+  FailEach(FaultKind::kFile, false, 1, [this] { return LoadPackedOnce(); });
 }
 
 TEST_F(FaultTest, AnyAllocationOfAConversationMayFail) {
