@@ -65,7 +65,7 @@ absl::Status PlanFixedParts(const ModelConfig& config, const Backend& backend, M
   const auto part = [plan](MemoryCategory category) -> uint64_t& {
     return plan->bytes[static_cast<int>(category)];
   };
-  const DecoderLimits limits{plan->max_batch_tokens, plan->max_context};
+  const DecoderLimits limits{plan->max_batch_tokens, plan->max_context, plan->activation_format};
   Arena activations;
   Arena host;
   LLMCORE_RETURN_IF_ERROR(Decoder::TakeBuffers(config, limits, &activations, &host).status());

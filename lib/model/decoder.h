@@ -19,6 +19,7 @@ namespace llmcore::core {
 struct DecoderLimits {
   int32_t max_rows = 0;     // tokens of a step
   int32_t max_context = 0;  // positions of a sequence
+  ActivationFormat activation_format = ActivationFormat::kAuto;
 };
 
 // The rows of a step whose hidden state lives between operations.

@@ -2,6 +2,7 @@
 // LLMCORE_KERNEL_SET (a namespace of kernels.h) and LLMCORE_KERNEL_SET_NAME.
 #include "lib/cpu/kernels.h"
 #include "lib/cpu/kernels/attention.h"
+#include "lib/cpu/kernels/linear_bf16.h"
 #include "lib/cpu/kernels/linear_f32.h"
 #include "lib/cpu/kernels/linear_int8.h"
 #include "lib/cpu/kernels/pack.h"
@@ -15,11 +16,13 @@ constexpr KernelTable kTable = {
                    LinearF32<Int8Panel>, LinearF32<Int4Panel>},
     .linear_int8 = LinearInt8<false>,
     .linear_int4 = LinearInt8<true>,
+    .linear_bf16 = kLinearBf16,
     .store = StoreRows,
     .store_gated = StoreGated,
     .pack_int8 = PackInt8,
     .pack_int4 = PackInt4,
     .quantize_row = QuantizeRow,
+    .round_row = RoundRow,
     .norm = Norm,
     .rope = Rope,
     .attention_f32 = Attention<F32Cache>,
