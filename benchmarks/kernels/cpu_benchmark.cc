@@ -94,8 +94,9 @@ double CachedPeak(ActivationFormat activations, int threads) {
   static std::map<std::pair<ActivationFormat, int>, double> cache;
   double& ops = cache[{activations, threads}];
   if (ops == 0) {
-    ops = (activations == ActivationFormat::kInt8 ? benchmarks::Int8DotPeak(threads)
-                                                  : benchmarks::F32FmaPeak(threads))
+    ops = (activations == ActivationFormat::kInt8   ? benchmarks::Int8DotPeak(threads)
+           : activations == ActivationFormat::kBf16 ? benchmarks::Bf16DotPeak(threads)
+                                                    : benchmarks::F32FmaPeak(threads))
               .ops;
   }
   return ops;
@@ -150,8 +151,17 @@ void BM_LinearInt4F32Activations(benchmark::State& state) {
 void BM_LinearInt8(benchmark::State& state) {
   RunLinear(state, WeightFormat::kInt8, ActivationFormat::kInt8);
 }
+void BM_LinearInt8F32Activations(benchmark::State& state) {
+  RunLinear(state, WeightFormat::kInt8, ActivationFormat::kF32);
+}
 void BM_LinearBf16(benchmark::State& state) {
+  RunLinear(state, WeightFormat::kBf16, ActivationFormat::kBf16);
+}
+void BM_LinearBf16F32Activations(benchmark::State& state) {
   RunLinear(state, WeightFormat::kBf16, ActivationFormat::kF32);
+}
+void BM_LinearF16(benchmark::State& state) {
+  RunLinear(state, WeightFormat::kF16, ActivationFormat::kF32);
 }
 void BM_LinearF32(benchmark::State& state) {
   RunLinear(state, WeightFormat::kF32, ActivationFormat::kF32);
@@ -161,13 +171,20 @@ void Shapes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"cpu/rows", "in", "out", "threads"});
   for (const int64_t threads : {1, 2}) {
     for (const int64_t rows : {1, 4, 8, 16, 32, 512}) b->Args({rows, 2048, 8192, threads});
+    for (const int64_t rows : {1, 512}) {
+      b->Args({rows, 8192, 2048, threads});  // down, of Llama-3.2-1B
+      b->Args({rows, 896, 9728, threads});   // gate and up, of Qwen2.5-0.5B
+    }
   }
   b->UseRealTime();
 }
 BENCHMARK(BM_LinearInt4)->Apply(Shapes);
 BENCHMARK(BM_LinearInt4F32Activations)->Apply(Shapes);
 BENCHMARK(BM_LinearInt8)->Apply(Shapes);
+BENCHMARK(BM_LinearInt8F32Activations)->Apply(Shapes);
 BENCHMARK(BM_LinearBf16)->Apply(Shapes);
+BENCHMARK(BM_LinearBf16F32Activations)->Apply(Shapes);
+BENCHMARK(BM_LinearF16)->Apply(Shapes);
 BENCHMARK(BM_LinearF32)->Apply(Shapes);
 
 // ---- All linears of a model ---------------------------------------------------------------------
@@ -251,6 +268,12 @@ void BM_Llama1BLinearsInt4(benchmark::State& state) {
 void BM_Llama1BLinearsInt4F32Activations(benchmark::State& state) {
   RunModel(state, WeightFormat::kInt4, ActivationFormat::kF32);
 }
+void BM_Llama1BLinearsBf16(benchmark::State& state) {
+  RunModel(state, WeightFormat::kBf16, ActivationFormat::kBf16);
+}
+void BM_Llama1BLinearsBf16F32Activations(benchmark::State& state) {
+  RunModel(state, WeightFormat::kBf16, ActivationFormat::kF32);
+}
 void Rows(benchmark::internal::Benchmark* b) {
   b->ArgNames({"cpu/rows", "threads"})->Unit(benchmark::kMillisecond)->UseRealTime();
   for (const int64_t threads : {1, 2}) {
@@ -259,6 +282,8 @@ void Rows(benchmark::internal::Benchmark* b) {
 }
 BENCHMARK(BM_Llama1BLinearsInt4)->Apply(Rows);
 BENCHMARK(BM_Llama1BLinearsInt4F32Activations)->Apply(Rows);
+BENCHMARK(BM_Llama1BLinearsBf16)->Apply(Rows);
+BENCHMARK(BM_Llama1BLinearsBf16F32Activations)->Apply(Rows);
 
 // ---- Attention ----------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ void AddModelFlags(CLI::App& app, ModelFlag model, ModelFlags& flags) {
   AddFormatFlag<K>(app, "--kv", "How keys and values are cached",
                    {K::kAuto, K::kF32, K::kBf16, K::kF16, K::kInt8, K::kInt4}, options.kv);
   AddFormatFlag<A>(app, "--activations", "What linear layers multiply weights with",
-                   {A::kAuto, A::kF32, A::kInt8}, options.activations);
+                   {A::kAuto, A::kF32, A::kBf16, A::kInt8}, options.activations);
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")
       ->type_name("DEVICE")
       ->check(CheckDevice);

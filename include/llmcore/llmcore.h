@@ -158,7 +158,9 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_kv_format(llmcore_model_opt
                                                                size_t format_size);
 
 /* What linear layers multiply weights with: "auto" (the default: "int8" with int8 and int4 weights,
- * else "f32"), "f32", "int8". int8 is faster and a little less exact. */
+ * else "f32"), "f32", "bf16" (with bf16 weights), "int8" (with int8 and int4 weights). Activations
+ * rounded to bf16 or int8 are faster and a little less exact. A format that the weights cannot have
+ * is INVALID_ARGUMENT at load. */
 LLMCORE_API llmcore_error* llmcore_model_options_set_activation_format(
     llmcore_model_options* options, const char* format, size_t format_size);
 
@@ -265,6 +267,7 @@ typedef struct llmcore_plan llmcore_plan;
 
 #define LLMCORE_ACTIVATION_FORMAT_AUTO UINT32_C(0)
 #define LLMCORE_ACTIVATION_FORMAT_F32 UINT32_C(1)
+#define LLMCORE_ACTIVATION_FORMAT_BF16 UINT32_C(2)
 #define LLMCORE_ACTIVATION_FORMAT_INT8 UINT32_C(4)
 
 /* Bytes of one category; 0 for a category that does not exist. */

@@ -190,10 +190,11 @@ struct CopyBlocksParams {
 // What the largest step may hold; from it WorkspaceBytes follows.
 struct StepLimits {
   int32_t rows = 0;         // tokens of a step
-  int64_t max_columns = 0;  // the widest linear, inputs or outputs
+  int64_t max_columns = 0;  // inputs of the widest linear
   int32_t heads = 0;
   int32_t head_dim = 0;
-  int32_t max_context = 0;  // positions of a sequence
+  int32_t max_context = 0;                                       // positions of a sequence
+  ActivationFormat activation_format = ActivationFormat::kAuto;  // kAuto: any of them
 };
 
 // Given to every operation of a step.

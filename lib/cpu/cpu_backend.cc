@@ -69,12 +69,29 @@ uint64_t CpuBackend::KvBlockBytes(const core::KvShape& shape) const {
   return static_cast<uint64_t>(KvLayout(shape).block_bytes);
 }
 
+uint64_t CpuBackend::WidestActivationBytes(const core::StepLimits& limits) const {
+  const uint64_t int8 = ActivationBytes(limits.rows, limits.max_columns);
+  const uint64_t bf16 = kernels_.linear_bf16 != nullptr
+                            ? Bf16BlockBytes(limits.rows, limits.max_columns)
+                            : Bf16RowBytes(limits.rows, limits.max_columns);
+  switch (limits.activation_format) {
+    case core::ActivationFormat::kF32:
+      return 0;
+    case core::ActivationFormat::kInt8:
+      return int8;
+    case core::ActivationFormat::kBf16:
+      return bf16;
+    case core::ActivationFormat::kAuto:
+      break;
+  }
+  return std::max(int8, bf16);
+}
+
 uint64_t CpuBackend::WorkspaceBytes(const core::StepLimits& limits) const {
   const int64_t queries = std::max<int64_t>(limits.heads, kAttentionQueries);
   const int64_t chunks = (int64_t{limits.max_context} + kKeyChunk - 1) / kKeyChunk;
   const auto threads = static_cast<uint64_t>(pool_->threads());
-  const uint64_t linear =
-      ActivationBytes(limits.rows, limits.max_columns) + kLinearThreadBytes * threads;
+  const uint64_t linear = WidestActivationBytes(limits) + kLinearThreadBytes * threads;
   const uint64_t attention = AttentionRecordBytes(chunks, limits.heads, limits.head_dim) +
                              AttentionThreadBytes(queries, limits.head_dim) * threads;
   return std::max(linear, attention);

@@ -30,8 +30,8 @@ struct CpuBackendOptions {
   std::optional<bool> spread_nibbles = std::nullopt;
 };
 
-// Activation formats: int8 activations apply to int8 and int4 weights; a linear with f32, bf16 or
-// f16 weights always takes its activations in f32.
+// Activation formats: int8 activations apply to int8 and int4 weights, bf16 ones to bf16 weights;
+// any other linear takes its activations in f32.
 // KV formats: all. Attention adds up keys in chunks of 512 positions, so that the threads can share
 // out the keys of one row without a change of bits.
 class CpuBackend final : public core::Backend {
@@ -74,9 +74,14 @@ class CpuBackend final : public core::Backend {
              bool spread_nibbles)
       : pool_(std::move(pool)), kernels_(kernels), spread_nibbles_(spread_nibbles) {}
 
+  // Of the workspace: the activations of the widest linear, converted.
+  uint64_t WidestActivationBytes(const core::StepLimits& limits) const;
   // Quantizes activations as layout.h says.
   absl::Status QuantizeActivations(const core::StepContext& context, const core::Matrix& in,
                                    unsigned char* out);
+  // Rounds activations to bf16, into blocks or rows (RoundRowArgs).
+  absl::Status RoundActivations(const core::StepContext& context, const core::Matrix& in,
+                                unsigned char* out);
 
   std::unique_ptr<core::ThreadPool> pool_;
   const KernelTable& kernels_;

@@ -36,6 +36,17 @@ struct LinearInt8Args {
   unsigned char* scratch;
 };
 
+// bf16 weights times activations in bf16 (layout.h), in sets that multiply such pairs: every sum
+// runs over blocks of 128 columns in order, each block summed in order from zero.
+struct LinearBf16Args {
+  const unsigned char* panel;
+  int64_t columns;
+  const unsigned char* activations;  // block 0 of the first row
+  int64_t block_stride;              // bytes from a block of activations to the next
+  int64_t rows;
+  float* out;  // [rows][64]
+};
+
 // out[r][o] = sums[r][o] (+ bias[o]) (+ residual[r][o]) for o < outputs.
 struct StoreArgs {
   const float* sums;  // [rows][64]
@@ -68,6 +79,15 @@ struct QuantizeRowArgs {
   int64_t columns;
   unsigned char* out;
   int64_t block_stride;  // bytes
+};
+
+// One row of activations rounded to bf16: to its place in each block for linear_bf16, or, in sets
+// without it, as columns of f32 for linear_f32, which then multiplies the same values.
+struct RoundRowArgs {
+  const float* in;
+  int64_t columns;
+  unsigned char* out;
+  int64_t block_stride;  // bytes, of blocks
 };
 
 struct NormArgs {
@@ -171,6 +191,7 @@ struct KernelTable {
   void (*linear_f32[kPanelFormats])(const LinearF32Args&);
   void (*linear_int8)(const LinearInt8Args&);  // int8 weights
   void (*linear_int4)(const LinearInt8Args&);  // int4 weights
+  void (*linear_bf16)(const LinearBf16Args&);  // null where the set cannot multiply bf16
   void (*store)(const StoreArgs&);
   void (*store_gated)(const StoreGatedArgs&);
   bool (*pack_int8)(const PackBlockArgs&);  // false, and nothing written: NaN or infinity
@@ -178,6 +199,7 @@ struct KernelTable {
   bool (*repack_int8)(const RepackArgs&);  // false when a scale is NaN or infinite
   bool (*repack_int4)(const RepackArgs&);
   void (*quantize_row)(const QuantizeRowArgs&);
+  void (*round_row)(const RoundRowArgs&);
   void (*norm)(const NormArgs&);
   void (*rope)(const RopeArgs&);
   void (*append[kKvFormats])(const AppendArgs&);

@@ -24,6 +24,9 @@
 //   scale = absmax / 127, code = round_half_even(x * (127 / absmax)), in f32; a block whose absmax
 //   is below 2^-100 is all zero with scale 0.
 //
+// Activations in bf16: [blocks][tokens][128 columns] bf16. An odd last column is followed by a
+// zero; what the last block has beyond that is not read.
+//
 // KV blocks: see kv_layout.h.
 #ifndef LLMCORE_LIB_CPU_LAYOUT_H_
 #define LLMCORE_LIB_CPU_LAYOUT_H_
@@ -49,8 +52,9 @@ constexpr int64_t kScaleBytes = kPanelRows * 2;
 constexpr int64_t kInt8BlockBytes = kScaleBytes + kBlock * kPanelRows;
 constexpr int64_t kInt4BlockBytes = kScaleBytes + kBlock * kPanelRows / 2;
 
-// Bytes of one token in one block of quantized activations.
+// Bytes of one token in one block of activations, quantized or in bf16.
 constexpr int64_t kActivationBlockBytes = kBlock + 4 + 4;
+constexpr int64_t kBf16BlockBytes = kBlock * 2;
 
 }  // namespace llmcore::cpu
 

@@ -1,5 +1,5 @@
-// How an operation uses its scratch memory: what all threads share first (quantized
-// activations, records of attention), then one piece for each thread.
+// How an operation uses its scratch memory: what all threads share first (converted activations,
+// records of attention), then one piece for each thread.
 #ifndef LLMCORE_LIB_CPU_WORKSPACE_H_
 #define LLMCORE_LIB_CPU_WORKSPACE_H_
 
@@ -29,6 +29,15 @@ inline constexpr int64_t kAttentionQueries = 64;
 inline uint64_t ActivationBytes(int64_t rows, int64_t columns) {
   const auto blocks = static_cast<uint64_t>((columns + kBlock - 1) / kBlock);
   return core::RoundUp(static_cast<uint64_t>(rows) * blocks * kActivationBlockBytes, 64);
+}
+
+// Bytes of `rows` rows in bf16: as blocks, or as rows of f32 (RoundRowArgs).
+inline uint64_t Bf16BlockBytes(int64_t rows, int64_t columns) {
+  const auto blocks = static_cast<uint64_t>((columns + kBlock - 1) / kBlock);
+  return core::RoundUp(static_cast<uint64_t>(rows) * blocks * kBf16BlockBytes, 64);
+}
+inline uint64_t Bf16RowBytes(int64_t rows, int64_t columns) {
+  return core::RoundUp(static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns) * 4, 64);
 }
 
 // A thread's piece in a linear layer: sums of two panels, and one block of a weight in f32.

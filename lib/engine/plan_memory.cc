@@ -96,7 +96,8 @@ absl::Status PlanFixedParts(const ModelConfig& config, bool weights_packed, cons
 }  // namespace
 
 DecoderLimits DecoderLimitsOf(const MemoryPlan& plan) {
-  return {plan.max_batch_tokens, plan.max_context, plan.max_batch_sequences};
+  return {plan.max_batch_tokens, plan.max_context, plan.max_batch_sequences,
+          plan.activation_format};
 }
 
 KvShape KvShapeOf(const ModelConfig& config, KvFormat format) {

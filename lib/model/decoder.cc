@@ -43,12 +43,12 @@ absl::StatusOr<DecoderBuffers> Decoder::TakeBuffers(const ModelConfig& config,
 StepLimits Decoder::WorkspaceLimits(const ModelConfig& config, const DecoderLimits& limits) {
   StepLimits step;
   step.rows = limits.max_rows;
-  step.max_columns =
-      std::max({int64_t{config.hidden_size}, int64_t{config.intermediate_size}, QkvColumns(config),
-                AttentionColumns(config), int64_t{config.vocab_size}});
+  step.max_columns = std::max(
+      {int64_t{config.hidden_size}, int64_t{config.intermediate_size}, AttentionColumns(config)});
   step.heads = config.num_heads;
   step.head_dim = config.head_dim;
   step.max_context = limits.max_context;
+  step.activation_format = limits.activation_format;
   return step;
 }
 

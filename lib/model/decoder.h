@@ -20,6 +20,7 @@ struct DecoderLimits {
   int32_t max_rows = 0;     // tokens of a step
   int32_t max_context = 0;  // positions of a sequence
   int32_t max_logits = 0;   // rows whose logits are wanted
+  ActivationFormat activation_format = ActivationFormat::kAuto;
 };
 
 // The rows of a step whose hidden state lives between operations.

@@ -42,6 +42,9 @@ absl::StatusOr<ActivationFormat> ResolveActivationFormat(ActivationFormat asked,
   if (asked == ActivationFormat::kAuto) {
     return quantized ? ActivationFormat::kInt8 : ActivationFormat::kF32;
   }
+  if (asked == ActivationFormat::kBf16 && weights != WeightFormat::kBf16) {
+    return absl::InvalidArgumentError("bf16 activations need bf16 weights");
+  }
   if (asked == ActivationFormat::kInt8 && !quantized) {
     return absl::InvalidArgumentError("int8 activations need int8 or int4 weights");
   }

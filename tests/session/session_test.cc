@@ -513,6 +513,14 @@ TEST(ModelTest, OptionsOutOfRangeAreRefusedByName) {
               o.activation_format = ActivationFormat::kInt8;
             }).code(),
             absl::StatusCode::kInvalidArgument);
+  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kF16, WeightFormat::kInt4}) {
+    EXPECT_EQ(error([format](ModelOptions& o) {
+                o.weight_format = format;
+                o.activation_format = ActivationFormat::kBf16;
+              }).code(),
+              absl::StatusCode::kInvalidArgument)
+        << WeightFormatName(format);
+  }
 }
 
 }  // namespace

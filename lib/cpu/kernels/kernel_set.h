@@ -3,6 +3,7 @@
 #include "lib/cpu/kernels.h"
 #include "lib/cpu/kernels/append.h"
 #include "lib/cpu/kernels/attention.h"
+#include "lib/cpu/kernels/linear_bf16.h"
 #include "lib/cpu/kernels/linear_f32.h"
 #include "lib/cpu/kernels/linear_int8.h"
 #include "lib/cpu/kernels/pack.h"
@@ -16,6 +17,7 @@ constexpr KernelTable kTable = {
                    LinearF32<Int8Panel>, LinearF32<Int4Panel>},
     .linear_int8 = LinearInt8<false>,
     .linear_int4 = LinearInt8<true>,
+    .linear_bf16 = kLinearBf16,
     .store = StoreRows,
     .store_gated = StoreGated,
     .pack_int8 = PackInt8,
@@ -23,6 +25,7 @@ constexpr KernelTable kTable = {
     .repack_int8 = Repack<false>,
     .repack_int4 = Repack<true>,
     .quantize_row = QuantizeRow,
+    .round_row = RoundRow,
     .norm = Norm,
     .rope = Rope,
     .append = {Append<F32Kv>, Append<Bf16Kv>, Append<F16Kv>, Append<Int8Kv>, Append<Int4Kv>},
