@@ -106,6 +106,8 @@ def llmcore_commands(job, program):
     """Label to command. Generation begins with an empty context, as the peers' does."""
     base = [program, "--model", job.shape, "--weights", job.weights, "-t", str(job.threads),
             "--repetitions", "1", "--json"]
+    if job.weights == "bf16":
+        base += ["--activations", "bf16"]  # the peers round them too
     single = base + ["-p", str(PROMPT), "-n", str(GENERATION)]
     if job.kind == "single":
         return {"llmcore": single + ["-c", "1"]}
