@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -10,7 +11,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "lib/base/file.h"
 #include "lib/base/thread_pool.h"
@@ -291,9 +291,12 @@ absl::Status Quantizer::Quantize(const TensorView& tensor, SafetensorsWriter* wr
 }  // namespace
 
 std::string QuantizedTensor::ToString() const {
-  return absl::StrFormat("%s %s %s %u bytes -> %s %u bytes, relative error %.4f", name,
-                         ShapeText(shape), DTypeName(dtype), source_bytes, WeightFormatName(format),
-                         stored_bytes, relative_error);
+  // absl::StrFormat ends the process where memory runs out.
+  char error[32];
+  std::snprintf(error, sizeof error, "%.4f", relative_error);
+  return absl::StrCat(name, " ", ShapeText(shape), " ", DTypeName(dtype), " ", source_bytes,
+                      " bytes -> ", WeightFormatName(format), " ", stored_bytes,
+                      " bytes, relative error ", error);
 }
 
 absl::Status QuantizeCheckpoint(const std::string& source, const std::string& destination,

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "lib/io/quantized_directory.h"
 #include "lib/io/safetensors.h"
 #include "lib/model/decoder_weights.h"
@@ -149,9 +148,9 @@ absl::Status Packer::Pack(const Matrix& matrix) {
     LLMCORE_RETURN_IF_ERROR(PackSlice(matrix, sources, first, std::min(slice, rows - first)));
   }
   if (on_weight_) {
-    on_weight_(absl::StrFormat(
-        "%s [%d, %d] %u bytes -> %s %u bytes", PackedName(matrix.parts), shape.rows, shape.columns,
-        source_bytes, backend_.WeightLayoutName(format_), backend_.PackedWeightBytes(shape)));
+    on_weight_(absl::StrCat(PackedName(matrix.parts), " [", shape.rows, ", ", shape.columns, "] ",
+                            source_bytes, " bytes -> ", backend_.WeightLayoutName(format_), " ",
+                            backend_.PackedWeightBytes(shape), " bytes"));
   }
   return absl::OkStatus();
 }

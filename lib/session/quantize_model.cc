@@ -14,16 +14,22 @@ absl::Status QuantizeModel(const std::string& source, const std::string& destina
   const WeightFormat format =
       options.weight_format == WeightFormat::kAuto ? WeightFormat::kInt4 : options.weight_format;
   const WorkControl control = {options.cancel.get(), options.progress};
-  const auto log = [&options](const std::string& line) {
-    if (options.log) options.log(LogLevel::kInfo, line);
-  };
   if (options.checkpoint_layout == "rows") {
-    return QuantizeCheckpoint(source, destination, {format, options.threads}, control,
-                              [&log](const QuantizedTensor& tensor) { log(tensor.ToString()); });
+    QuantizedTensorCallback on_tensor;
+    if (options.log) {
+      on_tensor = [&options](const QuantizedTensor& tensor) {
+        options.log(LogLevel::kInfo, tensor.ToString());
+      };
+    }
+    return QuantizeCheckpoint(source, destination, {format, options.threads}, control, on_tensor);
   }
   LLMCORE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend(options.checkpoint_layout, options.threads));
-  return PackCheckpoint(source, destination, format, backend.get(), control, log);
+  PackedWeightCallback on_weight;
+  if (options.log) {
+    on_weight = [&options](const std::string& line) { options.log(LogLevel::kInfo, line); };
+  }
+  return PackCheckpoint(source, destination, format, backend.get(), control, on_weight);
 }
 
 }  // namespace llmcore::core

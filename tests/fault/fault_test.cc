@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/base/file.h"
@@ -181,7 +182,6 @@ class FaultTest : public testing::Test {
     std::filesystem::remove_all(directory_);
     std::filesystem::remove(path_);
     std::filesystem::remove_all(quantized_folder_);
-    std::filesystem::remove_all(packed_);
   }
 
   std::vector<float> WitnessLogits() {
@@ -244,33 +244,22 @@ class FaultTest : public testing::Test {
     std::printf("%lld calls failed\n", static_cast<long long>(failures));
   }
 
-  // Quantizes to packed weights; nothing is left of an attempt that fails.
-  bool PackOnce() {
-    std::filesystem::remove_all(packed_);
-    Owned<llmcore_model_options> options(llmcore_model_options_destroy);
-    const bool done =
-        Succeeded(llmcore_model_options_create(options.out())) &&
-        Succeeded(llmcore_model_options_set_threads(options.get(), 2)) &&
-        Succeeded(llmcore_model_options_set_checkpoint_layout(options.get(), "cpu", 3)) &&
-        Succeeded(llmcore_quantize_checkpoint(directory_.data(), directory_.size(), packed_.data(),
-                                              packed_.size(), options.get()));
-    EXPECT_EQ(std::filesystem::exists(packed_), done);
-    return done;
-  }
-  bool LoadPackedOnce() {
-    Owned<llmcore_model> model(llmcore_model_destroy);
-    return Load(packed_, model.out());
-  }
-
   bool LoadOnce() {
     Owned<llmcore_model> model(llmcore_model_destroy);
     return Load(directory_, model.out());
   }
 
-  bool QuantizeOnce() {
-    return Succeeded(llmcore_quantize_checkpoint(directory_.data(), directory_.size(),
+  bool QuantizeOnce(const std::string_view layout = "rows") {
+    Owned<llmcore_model_options> options(llmcore_model_options_destroy);
+    const auto log = [](void*, uint32_t, const char*, size_t) { return true; };
+    return Succeeded(llmcore_model_options_create(options.out())) &&
+           Succeeded(
+               llmcore_model_options_set_log_callback(options.get(), log, nullptr, nullptr)) &&
+           Succeeded(llmcore_model_options_set_checkpoint_layout(options.get(), layout.data(),
+                                                                 layout.size())) &&
+           Succeeded(llmcore_quantize_checkpoint(directory_.data(), directory_.size(),
                                                  quantized_path_.data(), quantized_path_.size(),
-                                                 nullptr));
+                                                 options.get()));
   }
 
   // A quantized copy is there as a whole or not at all, and nothing lies beside it.
@@ -287,7 +276,6 @@ class FaultTest : public testing::Test {
   std::string path_;
   std::string quantized_folder_;
   std::string quantized_path_;
-  std::string packed_ = core::JoinPath(testing::TempDir(), "llmcore_fault_packed");
   Owned<llmcore_model> witness_model_{llmcore_model_destroy};
   Owned<llmcore_session> witness_{llmcore_session_destroy};
   Owned<llmcore_session> fill_[2] = {Owned<llmcore_session>(llmcore_session_destroy),
@@ -305,21 +293,6 @@ TEST_F(FaultTest, MemoryMayRunOutDuringALoad) {
 
 TEST_F(FaultTest, AnyFileCallOfALoadMayFail) {
   FailEach(FaultKind::kFile, false, 1, [this] { return LoadOnce(); });
-}
-
-TEST_F(FaultTest, AnyAllocationOfPackingMayFail) {
-  FailEach(FaultKind::kAllocation, false, kStride, [this] { return PackOnce(); });
-}
-
-TEST_F(FaultTest, AnyFileCallOfPackingMayFail) {
-  FailEach(FaultKind::kFile, false, 1, [this] { return PackOnce(); });
-}
-
-TEST_F(FaultTest, AnyCallOfALoadOfPackedWeightsMayFail) {
-  ASSERT_TRUE(PackOnce());
-  FailEach(FaultKind::kAllocation, false, kStride, [this] { return LoadPackedOnce(); });
-  FailEach(FaultKind::kAllocation, true, 3 * kStride, [this] { return LoadPackedOnce(); });
-  FailEach(FaultKind::kFile, false, 1, [this] { return LoadPackedOnce(); });
 }
 
 TEST_F(FaultTest, AnyAllocationOfAConversationMayFail) {
@@ -342,6 +315,29 @@ TEST_F(FaultTest, AnyFileCallOfAQuantizationMayFail) {
 
 TEST_F(FaultTest, AnyAllocationOfAQuantizationMayFail) {
   FailEach(FaultKind::kAllocation, false, kStride, [this] { return QuantizeOnce(); });
+}
+
+TEST_F(FaultTest, AnyFileCallOfPackingMayFail) {
+  FailEach(FaultKind::kFile, false, 1, [this] { return QuantizeOnce("cpu"); });
+}
+
+TEST_F(FaultTest, AnyAllocationOfPackingMayFail) {
+  FailEach(FaultKind::kAllocation, false, kStride, [this] { return QuantizeOnce("cpu"); });
+}
+
+TEST_F(FaultTest, AnyCallOfALoadOfPackedWeightsMayFail) {
+  ASSERT_TRUE(QuantizeOnce("cpu"));
+  const std::string packed = core::JoinPath(testing::TempDir(), "llmcore_fault_packed");
+  std::filesystem::remove_all(packed);
+  std::filesystem::rename(quantized_path_, packed);
+  const auto load = [&packed] {
+    Owned<llmcore_model> model(llmcore_model_destroy);
+    return Load(packed, model.out());
+  };
+  FailEach(FaultKind::kAllocation, false, kStride, load);
+  FailEach(FaultKind::kAllocation, true, 3 * kStride, load);
+  FailEach(FaultKind::kFile, false, 1, load);
+  std::filesystem::remove_all(packed);
 }
 
 // A rename alone may be undone by a power failure.
