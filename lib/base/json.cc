@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "lib/base/file.h"
 #include "lib/base/utf8.h"
 
@@ -285,11 +284,11 @@ char ShortEscape(char32_t code_point) {
 void AppendUnicodeEscape(char32_t code_point, std::string* out) {
   const auto code = static_cast<unsigned>(code_point);
   if (code < 0x10000) {
-    absl::StrAppendFormat(out, "\\u%04x", code);
+    absl::StrAppend(out, "\\u", absl::Hex(code, absl::kZeroPad4));
   } else {
     const unsigned offset = code - 0x10000;
-    absl::StrAppendFormat(out, "\\u%04x\\u%04x", 0xD800 + (offset >> 10),
-                          0xDC00 + (offset & 0x3FF));
+    absl::StrAppend(out, "\\u", absl::Hex(0xD800 + (offset >> 10), absl::kZeroPad4), "\\u",
+                    absl::Hex(0xDC00 + (offset & 0x3FF), absl::kZeroPad4));
   }
 }
 
