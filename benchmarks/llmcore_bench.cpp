@@ -11,6 +11,7 @@
 #include <llmcore/experimental.hpp>
 #include <llmcore/llmcore.hpp>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,7 +28,8 @@ namespace {
 struct Workload {
   uint32_t prompt_tokens = 512;
   uint32_t generated_tokens = 128;
-  uint32_t batch = 1;  // sequences at a time, each with a thread of its own
+  std::optional<uint32_t> context;  // tokens before a reply; unset: the prompt
+  uint32_t batch = 1;               // sequences at a time, each with a thread of its own
   uint32_t repetitions = 3;
 };
 
@@ -100,6 +102,16 @@ double TimePhase(const llmcore::Model& model, uint32_t count, PhaseTrace* trace,
   return seconds;
 }
 
+// From a prompt to what a reply is to follow.
+void SetLength(const llmcore::Model& model, const Workload& load, llmcore::Session& session) {
+  const uint32_t length = load.context.value_or(load.prompt_tokens);
+  if (length < load.prompt_tokens) session.Truncate(length).value();
+  if (length > load.prompt_tokens) {
+    session.AppendTokens(MakePrompt(length - load.prompt_tokens, model.vocabulary_size(), 0))
+        .value();
+  }
+}
+
 // One repetition: all prompts, then all replies. The two are parted so that neither's time holds
 // some of the other's. `traces` may be NULL.
 void Measure(const llmcore::Model& model, const Workload& load, Samples& samples,
@@ -116,6 +128,7 @@ void Measure(const llmcore::Model& model, const Workload& load, Samples& samples
                 [&](uint32_t i) { static_cast<void>(sessions[i].Logits().value()); });
   samples.prompt.push_back(load.batch * double{1} * load.prompt_tokens / prompt_seconds);
   if (load.generated_tokens == 0) return;
+  for (llmcore::Session& session : sessions) SetLength(model, load, session);
 
   // The first token is drawn from the prompt's logits, so one more is generated than counted.
   std::vector<llmcore::Generation> replies;
@@ -179,6 +192,11 @@ int main(int argc, char** argv) {
       ->check(examples::AtLeastOne());
   app.add_option("-n,--generated-tokens", load.generated_tokens, "Tokens of a reply; 0: none")
       ->type_name("N");
+  app.add_option("-c,--context", load.context,
+                 "Tokens before a reply, where that is not the prompt: 1 measures generation from "
+                 "the start of a context")
+      ->type_name("N")
+      ->check(examples::AtLeastOne());
   app.add_option("-b,--batch", load.batch, "Sequences at a time")
       ->type_name("N")
       ->check(examples::Between(1, 4096));
@@ -195,7 +213,8 @@ int main(int argc, char** argv) {
 
   return examples::RunProgram(app, argc, argv, [&] {
     examples::InterruptWatcher interrupts;
-    const uint32_t length = load.prompt_tokens + load.generated_tokens + 1;
+    const uint32_t length =
+        std::max(load.prompt_tokens, load.context.value_or(0)) + load.generated_tokens + 1;
     if (!flags.options.max_context) flags.options.max_context = length;
     // A little more than the sequences hold: each ends in a block of its own.
     flags.options.kv_cache_tokens = uint64_t{load.batch} * (length + 64);
@@ -209,6 +228,7 @@ int main(int argc, char** argv) {
     examples::ProgressBar bar("measuring");
     Workload warm_up = load;  // wakes the threads and touches the memory once
     warm_up.prompt_tokens = std::min(load.prompt_tokens, 32u);
+    warm_up.context.reset();
     warm_up.generated_tokens = std::min(load.generated_tokens, 2u);
     Measure(model, warm_up, samples);
     samples = Samples();
@@ -233,6 +253,7 @@ int main(int argc, char** argv) {
                                        {"activations", name(plan.activations)},
                                        {"prompt_tokens", load.prompt_tokens},
                                        {"generated_tokens", load.generated_tokens},
+                                       {"context", load.context.value_or(load.prompt_tokens)},
                                        {"batch", load.batch},
                                        {"threads", flags.options.threads},
                                        {"prompt_tokens_per_second", Median(samples.prompt)},

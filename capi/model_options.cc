@@ -62,6 +62,16 @@ absl::Status SetDevice(const char* data, size_t size, std::string* device) {
   return absl::OkStatus();
 }
 
+absl::Status SetLayout(const char* data, size_t size, std::string* layout) {
+  LLMCORE_ASSIGN_OR_RETURN(const absl::string_view text, Text(data, size, "checkpoint_layout"));
+  if (text != "rows" && text != "cpu") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("checkpoint_layout is \"", text, "\", which is none of \"rows\", \"cpu\""));
+  }
+  *layout = std::string(text);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<core::ModelOptions> BindOptions(const llmcore_model_options* options,
@@ -174,12 +184,27 @@ llmcore_error* llmcore_model_options_set_max_batch_tokens(llmcore_model_options*
   });
 }
 
+llmcore_error* llmcore_model_options_set_max_batch_sequences(llmcore_model_options* options,
+                                                             uint32_t sequences) {
+  return SetOption(options, [&]() -> absl::Status {
+    LLMCORE_RETURN_IF_ERROR(InRange(sequences, 1, INT32_MAX, "max_batch_sequences"));
+    options->values.max_batch_sequences = static_cast<int32_t>(sequences);
+    return absl::OkStatus();
+  });
+}
+
 llmcore_error* llmcore_model_options_set_threads(llmcore_model_options* options, uint32_t threads) {
   return SetOption(options, [&]() -> absl::Status {
     LLMCORE_RETURN_IF_ERROR(InRange(threads, 0, kMaxThreads, "threads"));
     options->values.threads = static_cast<int>(threads);
     return absl::OkStatus();
   });
+}
+
+llmcore_error* llmcore_model_options_set_checkpoint_layout(llmcore_model_options* options,
+                                                           const char* layout, size_t layout_size) {
+  return SetOption(
+      options, [&] { return SetLayout(layout, layout_size, &options->values.checkpoint_layout); });
 }
 
 llmcore_error* llmcore_model_options_set_progress_callback(llmcore_model_options* options,

@@ -5,7 +5,7 @@
 #include "capi/arguments.h"
 #include "capi/error.h"
 #include "capi/model_options.h"
-#include "lib/io/checkpoint_quantizer.h"
+#include "lib/session/quantize_model.h"
 #include "lib/tensor/int4.h"
 #include "llmcore/llmcore.h"
 
@@ -14,15 +14,6 @@ namespace {
 
 // Values that a buffer in memory can have.
 constexpr uint64_t kMaxCount = PTRDIFF_MAX / sizeof(uint16_t);
-
-core::QuantizationOptions QuantizationOf(const core::ModelOptions& options) {
-  core::QuantizationOptions quantization;
-  if (options.weight_format != core::WeightFormat::kAuto) {
-    quantization.format = options.weight_format;
-  }
-  quantization.threads = options.threads;
-  return quantization;
-}
 
 }  // namespace
 }  // namespace llmcore::capi
@@ -62,10 +53,6 @@ llmcore_error* llmcore_quantize_checkpoint(const char* src, size_t src_size, con
     LLMCORE_ASSIGN_OR_RETURN(const std::string destination, Path(dst, dst_size, "dst"));
     LLMCORE_ASSIGN_OR_RETURN(const llmcore::core::ModelOptions bound,
                              BindOptions(options, std::make_shared<CallbackMonitor>()));
-    return llmcore::core::QuantizeCheckpoint(
-        source, destination, QuantizationOf(bound), {bound.cancel.get(), bound.progress},
-        [&bound](const llmcore::core::QuantizedTensor& tensor) {
-          if (bound.log) bound.log(llmcore::core::LogLevel::kInfo, tensor.ToString());
-        });
+    return llmcore::core::QuantizeModel(source, destination, bound);
   });
 }

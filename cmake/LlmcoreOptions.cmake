@@ -18,6 +18,7 @@ option(LLMCORE_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(LLMCORE_BUILD_EXAMPLES "Build the example programs" ${PROJECT_IS_TOP_LEVEL})
 option(LLMCORE_BUILD_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
 option(LLMCORE_BUILD_FUZZERS "Build the libFuzzer targets (clang only)" OFF)
+option(LLMCORE_SYSTEM_DEPENDENCIES "Take dependencies from the system where they are there" ON)
 option(LLMCORE_WARNINGS_AS_ERRORS "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
 set(LLMCORE_SANITIZE "" CACHE STRING "Sanitizers: empty, 'address,undefined' or 'thread'")
 set(LLMCORE_REFERENCE_DIR "${CMAKE_CURRENT_SOURCE_DIR}/../shared/reference" CACHE PATH

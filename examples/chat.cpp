@@ -92,8 +92,7 @@ class Chat {
 
   Conversation::Ending Reply(const std::string& text) {
     const Conversation::Ending ending = conversation_.Reply(text);
-    std::puts("");
-    std::fflush(stdout);
+    examples::Write("\n");
     if (ending == Conversation::Ending::kContextFull) {
       Note("(the context is full; /reset begins anew)");
     }
@@ -170,7 +169,9 @@ void AddSamplingFlags(CLI::App& app, llmcore::SamplingParams& sampling) {
       ->check(examples::Between(1e-6, 1));
   app.add_option("--top-k", sampling.top_k, "Only this many most likely tokens; 0: all")
       ->type_name("K");
-  app.add_option("--seed", sampling.seed, "The same seed gives the same reply")->type_name("S");
+  app.add_option("--seed", sampling.seed, "The same seed gives the same reply")
+      ->type_name("S")
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));  // -1 would be 2^64 - 1
   app.add_option("--max-tokens", sampling.max_tokens, "End a reply after this many tokens")
       ->type_name("N")
       ->check(examples::AtLeastOne());

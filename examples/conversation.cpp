@@ -1,10 +1,11 @@
 #include "conversation.h"
 
 #include <atomic>
-#include <cstdio>
-#include <optional>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
+#include "common/program.h"
 #include "common/stopwatch.h"
 
 namespace examples {
@@ -34,6 +35,10 @@ void Conversation::Add(const std::string& text) {
   const llmcore::Result<void> added =
       options_.raw ? session_.AppendText(text) : session_.AddUser(text);
   session_.ClearError();  // the conversation goes on without what could not be added
+  if (!options_.raw && !added && added.error().code() == llmcore::ErrorCode::kNotFound) {
+    throw std::runtime_error(std::string(added.error().message()) +
+                             "; --raw completes text without one");
+  }
   added.value();
 }
 
@@ -66,8 +71,7 @@ Conversation::Ending Conversation::Stream(llmcore::Generation generation) {
       speed_.prompt_seconds = watch.seconds();
       watch.Restart();
     }
-    std::fwrite(event.text.data(), 1, event.text.size(), stdout);
-    std::fflush(stdout);
+    Write(event.text);
     speed_.reply_seconds = watch.seconds();
   }
   switch (generation.finish_reason()) {

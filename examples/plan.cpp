@@ -48,6 +48,11 @@ void PrintTable(const llmcore::MemoryPlan& plan) {
   std::printf("%s%-12s %10s  %15llu%s\n", style.bold, "total",
               examples::FormatBytes(plan.total_bytes).c_str(),
               static_cast<unsigned long long>(plan.total_bytes), style.reset);
+  const uint64_t mapped = nlohmann::json::parse(plan.json).at("mapped_bytes").get<uint64_t>();
+  if (mapped > 0) {
+    std::printf("%s of the weights are mapped from their file rather than allocated\n",
+                examples::FormatBytes(mapped).c_str());
+  }
   const auto name = [](auto format) { return std::string(llmcore::Name(format)); };
   std::printf("\n%s weights, %s cache, %s activations; %u tokens of context, %llu in the cache\n",
               name(plan.weights).c_str(), name(plan.kv).c_str(), name(plan.activations).c_str(),

@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
       "Writes the model directory SRC with quantized weights to the new directory DST, "
       "and prints what that costs in exactness, tensor by tensor.",
       "quantize");
-  std::string source, destination, weights;
+  std::string source, destination, weights, layout = "rows";
   llmcore::LoadOptions options;
   app.add_option("SRC", source, "A Hugging Face model directory")->required()->type_name("");
   app.add_option("DST", destination, "The directory to make")->required()->type_name("");
@@ -39,12 +39,20 @@ int main(int argc, char** argv) {
       ->required()
       ->check(CLI::IsMember({"int4", "int8"}).description(""))
       ->type_name("FORMAT");
+  app.add_option(
+         "--layout", layout,
+         "How they are laid out: rows, the default, for every device and version; or cpu, as "
+         "the CPU holds them in this version, so that loading maps the file and copies "
+         "nothing (no errors are printed)")
+      ->check(CLI::IsMember({"rows", "cpu"}).description(""))
+      ->type_name("LAYOUT");
   app.add_option("--threads", options.threads, "Threads that compute; 0, the default: one per core")
       ->type_name("N");
 
   return examples::RunProgram(app, argc, argv, [&] {
     options.weights =
         weights == "int8" ? llmcore::WeightFormat::kInt8 : llmcore::WeightFormat::kInt4;
+    options.checkpoint_layout = layout;
     examples::InterruptWatcher interrupts;
     options.cancel = llmcore::CancelToken::Create().value();
     const examples::InterruptWatcher::Scope scope(interrupts, [&] { options.cancel->Cancel(); });

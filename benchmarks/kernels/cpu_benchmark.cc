@@ -16,6 +16,7 @@
 #include "benchmark/benchmark.h"
 #include "benchmarks/kernels/ceilings.h"
 #include "lib/cpu/cpu_backend.h"
+#include "lib/tensor/int4.h"
 
 namespace llmcore::cpu {
 namespace {
@@ -93,8 +94,9 @@ double CachedPeak(ActivationFormat activations, int threads) {
   static std::map<std::pair<ActivationFormat, int>, double> cache;
   double& ops = cache[{activations, threads}];
   if (ops == 0) {
-    ops = (activations == ActivationFormat::kInt8 ? benchmarks::Int8DotPeak(threads)
-                                                  : benchmarks::F32FmaPeak(threads))
+    ops = (activations == ActivationFormat::kInt8   ? benchmarks::Int8DotPeak(threads)
+           : activations == ActivationFormat::kBf16 ? benchmarks::Bf16DotPeak(threads)
+                                                    : benchmarks::F32FmaPeak(threads))
               .ops;
   }
   return ops;
@@ -149,8 +151,17 @@ void BM_LinearInt4F32Activations(benchmark::State& state) {
 void BM_LinearInt8(benchmark::State& state) {
   RunLinear(state, WeightFormat::kInt8, ActivationFormat::kInt8);
 }
+void BM_LinearInt8F32Activations(benchmark::State& state) {
+  RunLinear(state, WeightFormat::kInt8, ActivationFormat::kF32);
+}
 void BM_LinearBf16(benchmark::State& state) {
+  RunLinear(state, WeightFormat::kBf16, ActivationFormat::kBf16);
+}
+void BM_LinearBf16F32Activations(benchmark::State& state) {
   RunLinear(state, WeightFormat::kBf16, ActivationFormat::kF32);
+}
+void BM_LinearF16(benchmark::State& state) {
+  RunLinear(state, WeightFormat::kF16, ActivationFormat::kF32);
 }
 void BM_LinearF32(benchmark::State& state) {
   RunLinear(state, WeightFormat::kF32, ActivationFormat::kF32);
@@ -160,13 +171,20 @@ void Shapes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"cpu/rows", "in", "out", "threads"});
   for (const int64_t threads : {1, 2}) {
     for (const int64_t rows : {1, 4, 8, 16, 32, 512}) b->Args({rows, 2048, 8192, threads});
+    for (const int64_t rows : {1, 512}) {
+      b->Args({rows, 8192, 2048, threads});  // down, of Llama-3.2-1B
+      b->Args({rows, 896, 9728, threads});   // gate and up, of Qwen2.5-0.5B
+    }
   }
   b->UseRealTime();
 }
 BENCHMARK(BM_LinearInt4)->Apply(Shapes);
 BENCHMARK(BM_LinearInt4F32Activations)->Apply(Shapes);
 BENCHMARK(BM_LinearInt8)->Apply(Shapes);
+BENCHMARK(BM_LinearInt8F32Activations)->Apply(Shapes);
 BENCHMARK(BM_LinearBf16)->Apply(Shapes);
+BENCHMARK(BM_LinearBf16F32Activations)->Apply(Shapes);
+BENCHMARK(BM_LinearF16)->Apply(Shapes);
 BENCHMARK(BM_LinearF32)->Apply(Shapes);
 
 // ---- All linears of a model ---------------------------------------------------------------------
@@ -250,6 +268,12 @@ void BM_Llama1BLinearsInt4(benchmark::State& state) {
 void BM_Llama1BLinearsInt4F32Activations(benchmark::State& state) {
   RunModel(state, WeightFormat::kInt4, ActivationFormat::kF32);
 }
+void BM_Llama1BLinearsBf16(benchmark::State& state) {
+  RunModel(state, WeightFormat::kBf16, ActivationFormat::kBf16);
+}
+void BM_Llama1BLinearsBf16F32Activations(benchmark::State& state) {
+  RunModel(state, WeightFormat::kBf16, ActivationFormat::kF32);
+}
 void Rows(benchmark::internal::Benchmark* b) {
   b->ArgNames({"cpu/rows", "threads"})->Unit(benchmark::kMillisecond)->UseRealTime();
   for (const int64_t threads : {1, 2}) {
@@ -258,23 +282,55 @@ void Rows(benchmark::internal::Benchmark* b) {
 }
 BENCHMARK(BM_Llama1BLinearsInt4)->Apply(Rows);
 BENCHMARK(BM_Llama1BLinearsInt4F32Activations)->Apply(Rows);
+BENCHMARK(BM_Llama1BLinearsBf16)->Apply(Rows);
+BENCHMARK(BM_Llama1BLinearsBf16F32Activations)->Apply(Rows);
 
 // ---- Attention ----------------------------------------------------------------------------------
 
-// One layer of Llama-3.2-1B (32 heads, 8 KV heads of 64) for one sequence whose last `rows`
-// positions are computed.
-void BM_Attention(benchmark::State& state) {
+// Attention of Llama-3.2-1B (32 heads, 8 KV heads of 64) for one sequence whose last `rows`
+// positions are computed, layer after layer of 16, so that a long context comes out of memory as in
+// a step. Times are of one layer. Bytes are those of the context's blocks, read once.
+void RunAttention(benchmark::State& state, core::KvFormat format) {
+  constexpr int32_t kLayers = 16;
   const auto rows = static_cast<int32_t>(state.range(0));
   const auto context_tokens = static_cast<int32_t>(state.range(1));
   const auto backend = MakeBackend(state.range(2));
   core::KvCache cache;
-  cache.shape = {core::KvFormat::kBf16, 1, 8, 64, 16};
+  cache.shape = {format, kLayers, 8, 64, 16};
   cache.blocks = (context_tokens + 15) / 16;
-  const auto memory =
-      Allocate(*backend, backend->KvBlockBytes(cache.shape) * static_cast<uint64_t>(cache.blocks));
+  const uint64_t layer_bytes =
+      backend->KvBlockBytes(cache.shape) * static_cast<uint64_t>(cache.blocks);
+  const auto memory = Allocate(*backend, layer_bytes * kLayers);
   cache.data = memory->data();
   std::vector<int32_t> table(static_cast<size_t>(cache.blocks));
   for (int32_t i = 0; i < cache.blocks; ++i) table[static_cast<size_t>(i)] = i;
+  const auto workspace =
+      Allocate(*backend, backend->WorkspaceBytes({.rows = std::max(rows, 512),
+                                                  .max_columns = 3072,
+                                                  .heads = 32,
+                                                  .head_dim = 64,
+                                                  .max_context = context_tokens}));
+  core::StepContext context;
+  context.workspace = {static_cast<std::byte*>(workspace->data()), workspace->size()};
+
+  // A cache of random keys and values.
+  const Activations filler(*backend, 512, (32 + 16) * 64);
+  for (int32_t layer = 0; layer < kLayers; ++layer) {
+    for (int32_t first = 0; first < context_tokens; first += 512) {
+      const std::vector<int32_t> first_row = {0, std::min(512, context_tokens - first)};
+      const std::vector<int32_t> first_position = {first};
+      core::RopeAppendParams append;
+      append.qkv = filler.matrix;
+      append.qkv.rows = first_row[1];
+      append.heads = 32;
+      append.cache = cache;
+      append.layer = layer;
+      append.batch = {first_row, first_position, table, cache.blocks};
+      const absl::Status status = backend->RopeAppend(context, append);
+      if (!status.ok()) return state.SkipWithError(std::string(status.message()).c_str());
+    }
+  }
+
   const std::vector<int32_t> first_row = {0, rows};
   const std::vector<int32_t> first_position = {context_tokens - rows};
   core::AttentionParams params;
@@ -286,29 +342,91 @@ void BM_Attention(benchmark::State& state) {
   params.cache = cache;
   params.batch = {first_row, first_position, table, cache.blocks};
   params.out = out.matrix;
+  for (auto _ : state) {
+    const absl::Status status = backend->Attention(context, params);
+    if (!status.ok()) state.SkipWithError(std::string(status.message()).c_str());
+    params.layer = (params.layer + 1) % kLayers;
+  }
+  const double keys = (2.0 * context_tokens - rows + 1) / 2 * rows;
+  state.counters["ops"] = Counter(keys * 32 * 64 * 4, Counter::kIsIterationInvariantRate);
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(layer_bytes));
+  state.SetLabel(backend->Description());
+}
+
+void BM_AttentionF32(benchmark::State& state) {
+  RunAttention(state, core::KvFormat::kF32);
+}
+void BM_AttentionBf16(benchmark::State& state) {
+  RunAttention(state, core::KvFormat::kBf16);
+}
+void BM_AttentionInt8(benchmark::State& state) {
+  RunAttention(state, core::KvFormat::kInt8);
+}
+void BM_AttentionInt4(benchmark::State& state) {
+  RunAttention(state, core::KvFormat::kInt4);
+}
+void Contexts(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"cpu/rows", "context", "threads"})->Unit(benchmark::kMicrosecond)->UseRealTime();
+  for (const int64_t threads : {1, 2}) {
+    for (const int64_t context : {128, 512, 2048, 8192}) b->Args({1, context, threads});
+    for (const int64_t context : {512, 8192}) b->Args({512, context, threads});
+  }
+}
+BENCHMARK(BM_AttentionF32)->Apply(Contexts);
+BENCHMARK(BM_AttentionBf16)->Apply(Contexts);
+BENCHMARK(BM_AttentionInt8)->Apply(Contexts);
+BENCHMARK(BM_AttentionInt4)->Apply(Contexts);
+
+// What a step spends on the rotation of queries and keys and on writing the cache, in one layer.
+void RunRopeAppend(benchmark::State& state, core::KvFormat format) {
+  const auto rows = static_cast<int32_t>(state.range(0));
+  const auto backend = MakeBackend(state.range(1));
+  core::KvCache cache;
+  cache.shape = {format, 1, 8, 64, 16};
+  cache.blocks = (rows + 15) / 16;
+  const auto memory =
+      Allocate(*backend, backend->KvBlockBytes(cache.shape) * static_cast<uint64_t>(cache.blocks));
+  cache.data = memory->data();
+  std::vector<int32_t> table(static_cast<size_t>(cache.blocks));
+  for (int32_t i = 0; i < cache.blocks; ++i) table[static_cast<size_t>(i)] = i;
+  const std::vector<int32_t> first_row = {0, rows};
+  const std::vector<int32_t> first_position = {0};
   const auto workspace = Allocate(
       *backend,
       backend->WorkspaceBytes({.rows = rows, .max_columns = 3072, .heads = 32, .head_dim = 64}));
   core::StepContext context;
   context.workspace = {static_cast<std::byte*>(workspace->data()), workspace->size()};
+  const Activations qkv(*backend, rows, (32 + 16) * 64);
+  std::vector<float> angles(static_cast<size_t>(rows) * 64, 0.0f);  // a quarter turn
+  for (size_t i = 0; i < angles.size(); ++i) angles[i] = i % 64 < 32 ? 0.0f : 1.0f;
+  core::RopeAppendParams params;
+  params.qkv = qkv.matrix;
+  params.heads = 32;
+  params.cos_sin = angles.data();
+  params.cache = cache;
+  params.batch = {first_row, first_position, table, cache.blocks};
   for (auto _ : state) {
-    const absl::Status status = backend->Attention(context, params);
+    const absl::Status status = backend->RopeAppend(context, params);
     if (!status.ok()) state.SkipWithError(std::string(status.message()).c_str());
   }
-  const double keys = (2.0 * context_tokens - rows + 1) / 2 * rows;
-  ReportWork(state, static_cast<double>(memory->size()), keys * 32 * 64 * 4, ActivationFormat::kF32,
-             state.range(2));
+  state.SetItemsProcessed(state.iterations() * rows);
 }
-BENCHMARK(BM_Attention)
-    ->ArgNames({"cpu/rows", "context", "threads"})
-    ->Args({1, 512, 1})
-    ->Args({1, 8192, 1})
-    ->Args({1, 8192, 2})
-    ->Args({512, 512, 1})
-    ->Args({512, 512, 2})
-    ->Args({512, 8192, 1})
-    ->UseRealTime()
-    ->Unit(benchmark::kMicrosecond);
+void BM_RopeAppendBf16(benchmark::State& state) {
+  RunRopeAppend(state, core::KvFormat::kBf16);
+}
+void BM_RopeAppendInt8(benchmark::State& state) {
+  RunRopeAppend(state, core::KvFormat::kInt8);
+}
+BENCHMARK(BM_RopeAppendBf16)
+    ->ArgNames({"cpu/rows", "threads"})
+    ->Args({1, 2})
+    ->Args({512, 2})
+    ->UseRealTime();
+BENCHMARK(BM_RopeAppendInt8)
+    ->ArgNames({"cpu/rows", "threads"})
+    ->Args({1, 2})
+    ->Args({512, 2})
+    ->UseRealTime();
 
 // ---- Packing ------------------------------------------------------------------------------------
 
@@ -342,9 +460,42 @@ void BM_PackInt8(benchmark::State& state) {
 void BM_PackBf16(benchmark::State& state) {
   RunPack(state, WeightFormat::kBf16);
 }
+// Codes as a quantized checkpoint stores them to panels; more than any cache holds.
+void RunRepack(benchmark::State& state, WeightFormat format) {
+  const int64_t rows = 32768;
+  const int64_t columns = 4096;
+  const int64_t row_bytes = format == WeightFormat::kInt4 ? columns / 2 : columns;
+  const auto backend = MakeBackend(state.range(0));
+  std::vector<std::byte> codes(static_cast<size_t>(rows * row_bytes));
+  uint32_t random = 1;
+  for (std::byte& code : codes) {
+    random = random * 1664525u + 1013904223u;
+    code = static_cast<std::byte>(random >> 24);
+  }
+  const std::vector<uint16_t> scales(static_cast<size_t>(rows * columns / core::kQuantBlock),
+                                     0x3C00);
+  const SourceMatrix part = {codes.data(), core::DType::kU8,
+                             rows,         columns,
+                             format,       reinterpret_cast<const std::byte*>(scales.data())};
+  const WeightShape shape = {format, WeightKind::kPlain, rows, columns};
+  const auto memory = Allocate(*backend, backend->PackedWeightBytes(shape));
+  for (auto _ : state) {
+    const absl::Status status = backend->PackWeight(shape, {&part, 1}, memory->data(), {});
+    if (!status.ok()) state.SkipWithError(std::string(status.message()).c_str());
+  }
+  state.SetBytesProcessed(state.iterations() * rows * row_bytes);
+}
+void BM_RepackInt4(benchmark::State& state) {
+  RunRepack(state, WeightFormat::kInt4);
+}
+void BM_RepackInt8(benchmark::State& state) {
+  RunRepack(state, WeightFormat::kInt8);
+}
 BENCHMARK(BM_PackInt4)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(BM_PackInt8)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(BM_PackBf16)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK(BM_RepackInt4)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK(BM_RepackInt8)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
 
 // ---- Ceilings -----------------------------------------------------------------------------------
 

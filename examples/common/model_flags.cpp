@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,18 @@ CLI::Validator AtLeastOne() {
 }
 
 CLI::Validator Between(double low, double high) {
-  return CLI::Range(low, high).description("");
+  return CLI::Validator(
+      [low, high](const std::string& text) {
+        double value = 0;
+        // In this order nan is refused as well.
+        if (CLI::detail::lexical_cast(text, value) && value >= low && value <= high) {
+          return std::string();
+        }
+        std::ostringstream message;
+        message << "'" << text << "' is no number from " << low << " to " << high;
+        return message.str();
+      },
+      "");
 }
 
 namespace {
@@ -68,7 +80,7 @@ void AddModelFlags(CLI::App& app, ModelFlag model, ModelFlags& flags) {
   AddFormatFlag<K>(app, "--kv", "How keys and values are cached",
                    {K::kAuto, K::kF32, K::kBf16, K::kF16, K::kInt8, K::kInt4}, options.kv);
   AddFormatFlag<A>(app, "--activations", "What linear layers multiply weights with",
-                   {A::kAuto, A::kF32, A::kInt8}, options.activations);
+                   {A::kAuto, A::kF32, A::kBf16, A::kInt8}, options.activations);
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")
       ->type_name("DEVICE")
       ->check(CheckDevice);

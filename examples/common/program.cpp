@@ -1,7 +1,11 @@
 #include "program.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -25,6 +29,19 @@ int Fail(const CLI::App& app, std::string sentence, int status) {
   std::fflush(stdout);
   std::fprintf(stderr, "%s: %s\n", app.get_name().c_str(), sentence.c_str());
   return status;
+}
+
+[[noreturn]] void ThrowWriteError() {
+  throw std::system_error(errno, std::generic_category(), "the output cannot be written");
+}
+
+// Takes the places of standard streams that the caller closed: the next file that is opened, of a
+// model perhaps, would take them otherwise, and be what is read or written. Input is empty then,
+// and output fails.
+void OccupyStandardStreams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd) std::_Exit(1);
+  }
 }
 
 // --help in lines of 100 columns.
@@ -65,6 +82,7 @@ class HelpFormatter : public CLI::Formatter {
 }  // namespace
 
 int RunProgram(CLI::App& app, int argc, char** argv, const std::function<void()>& work) {
+  OccupyStandardStreams();
   app.set_version_flag("--version", "llmcore " + std::string(llmcore::Version()));
   app.formatter(std::make_shared<HelpFormatter>());
   for (CLI::App* command : app.get_subcommands(nullptr)) command->formatter(app.get_formatter());
@@ -78,9 +96,8 @@ int RunProgram(CLI::App& app, int argc, char** argv, const std::function<void()>
   try {
     work();
     std::cout.flush();
-    if (!std::cout || std::fflush(stdout) != 0) {
-      throw std::system_error(errno, std::generic_category(), "the output cannot be written");
-    }
+    if (!std::cout) ThrowWriteError();
+    Write("");
     return 0;
   } catch (const UsageError& error) {
     return Fail(app, std::string(error.what()) + " (see --help)", 2);
@@ -91,6 +108,12 @@ int RunProgram(CLI::App& app, int argc, char** argv, const std::function<void()>
     return Fail(app, "out of memory", 1);
   } catch (const std::exception& error) {
     return Fail(app, error.what(), 1);
+  }
+}
+
+void Write(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    ThrowWriteError();
   }
 }
 

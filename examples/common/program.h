@@ -9,6 +9,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace examples {
 
@@ -21,6 +22,10 @@ class UsageError : public std::runtime_error {
 // Parses the command line (also --help and --version), does the work and returns the exit status.
 // Errors of llmcore, which Result::value() throws, end here like all others.
 int RunProgram(CLI::App& app, int argc, char** argv, const std::function<void()>& work);
+
+// Writes to standard output at once. Throws where that fails, so that nothing goes on working for a
+// reader that has left or a disk that is full.
+void Write(std::string_view text);
 
 // The whole of a file, or of standard input for "-".
 std::string ReadFile(const std::string& path);

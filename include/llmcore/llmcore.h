@@ -158,7 +158,9 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_kv_format(llmcore_model_opt
                                                                size_t format_size);
 
 /* What linear layers multiply weights with: "auto" (the default: "int8" with int8 and int4 weights,
- * else "f32"), "f32", "int8". int8 is faster and a little less exact. */
+ * else "f32"), "f32", "bf16" (with bf16 weights), "int8" (with int8 and int4 weights). Activations
+ * rounded to bf16 or int8 are faster and a little less exact. A format that the weights cannot have
+ * is INVALID_ARGUMENT at load. */
 LLMCORE_API llmcore_error* llmcore_model_options_set_activation_format(
     llmcore_model_options* options, const char* format, size_t format_size);
 
@@ -189,10 +191,22 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_max_context(llmcore_model_o
 LLMCORE_API llmcore_error* llmcore_model_options_set_max_batch_tokens(
     llmcore_model_options* options, uint32_t tokens);
 
+/* Sessions that one step of the engine serves; those beyond take turns. Each takes the logits of
+ * one position, 4 bytes a vocabulary entry. Default: 32. From 1 to 4096, and no more than
+ * max_batch_tokens are used. Results do not depend on it. */
+LLMCORE_API llmcore_error* llmcore_model_options_set_max_batch_sequences(
+    llmcore_model_options* options, uint32_t sequences);
+
 /* Threads that compute. Default: 0, one for each core that the process may use. At most 1024.
  * Results do not depend on it. */
 LLMCORE_API llmcore_error* llmcore_model_options_set_threads(llmcore_model_options* options,
                                                              uint32_t threads);
+
+/* How llmcore_quantize_checkpoint lays weights out: "rows" (the default), which every device and
+ * version reads; or "cpu", packed as the CPU backend of this version holds them, so that a load
+ * maps the file and copies nothing. Another version may refuse it by name. A load takes either. */
+LLMCORE_API llmcore_error* llmcore_model_options_set_checkpoint_layout(
+    llmcore_model_options* options, const char* layout, size_t layout_size);
 
 /* Called while a model loads or a checkpoint is quantized: `stage` names what is done ("read",
  * "quantize", ...), `done` of `total` bytes of it are. Returning false cancels. `stage` is borrowed
@@ -222,6 +236,10 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_cancel_token(llmcore_model_
 
 /* ---- Memory plan -----------------------------------------------------------------------------
  * What a model takes, in bytes, known before any of it is taken: loading allocates exactly this.
+ * Only weights that a checkpoint stores as the device holds them
+ * (llmcore_model_options_set_checkpoint_layout) are not allocated but mapped: they count here too,
+ * and "mapped_bytes" of the JSON says how many bytes they are. The system may take their pages
+ * back, and reads them again when they are used.
  */
 
 typedef struct llmcore_plan llmcore_plan;
@@ -249,6 +267,7 @@ typedef struct llmcore_plan llmcore_plan;
 
 #define LLMCORE_ACTIVATION_FORMAT_AUTO UINT32_C(0)
 #define LLMCORE_ACTIVATION_FORMAT_F32 UINT32_C(1)
+#define LLMCORE_ACTIVATION_FORMAT_BF16 UINT32_C(2)
 #define LLMCORE_ACTIVATION_FORMAT_INT8 UINT32_C(4)
 
 /* Bytes of one category; 0 for a category that does not exist. */
@@ -266,8 +285,8 @@ LLMCORE_API uint32_t llmcore_plan_activation_format(const llmcore_plan* plan);
 LLMCORE_API uint32_t llmcore_plan_max_context(const llmcore_plan* plan);
 LLMCORE_API uint64_t llmcore_plan_kv_cache_tokens(const llmcore_plan* plan);
 
-/* {"total_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}: all of the above by name.
- */
+/* {"total_bytes": n, "mapped_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}: all of
+ * the above by name. */
 LLMCORE_API llmcore_error* llmcore_plan_json(const llmcore_plan* plan, llmcore_text** out_text);
 
 /* Takes NULL; not for a borrowed plan. */
@@ -597,7 +616,8 @@ LLMCORE_API llmcore_error* llmcore_dequantize_int4(const uint8_t* packed,
 /* Writes the model directory `src` with quantized weights to the directory `dst`, which is made and
  * must not hold a model (ALREADY_EXISTS). It loads to the same logits, bit for bit, as `src`
  * quantized at load. Of `options` the weight format ("int8", or "int4", which "auto" and NULL
- * mean), threads, progress, log (a line a tensor: sizes and error) and cancel token count. */
+ * mean), checkpoint layout, threads, progress, log (a line a tensor: sizes, and the error in the
+ * layout "rows") and cancel token count. */
 LLMCORE_API llmcore_error* llmcore_quantize_checkpoint(const char* src, size_t src_size,
                                                        const char* dst, size_t dst_size,
                                                        const llmcore_model_options* options);

@@ -33,12 +33,14 @@ struct LoadOptions {
   WeightFormat weights = WeightFormat::kAuto;
   KvFormat kv = KvFormat::kAuto;
   ActivationFormat activations = ActivationFormat::kAuto;
-  std::optional<uint64_t> memory_budget{};     // bytes of the whole plan
-  std::optional<uint64_t> kv_cache_tokens{};   // of all sessions together
-  std::optional<double> kv_cache_fraction{};   // the same, of the memory that is free, to 1
-  std::optional<uint32_t> max_context{};       // tokens of one sequence
-  std::optional<uint32_t> max_batch_tokens{};  // tokens of one step
-  uint32_t threads = 0;                        // 0: one per core
+  std::optional<uint64_t> memory_budget{};        // bytes of the whole plan
+  std::optional<uint64_t> kv_cache_tokens{};      // of all sessions together
+  std::optional<double> kv_cache_fraction{};      // the same, of the memory that is free, to 1
+  std::optional<uint32_t> max_context{};          // tokens of one sequence
+  std::optional<uint32_t> max_batch_tokens{};     // tokens of one step
+  std::optional<uint32_t> max_batch_sequences{};  // sessions that one step serves
+  uint32_t threads = 0;                           // 0: one per core
+  std::string checkpoint_layout{};  // what quantizing writes: "rows" (also when empty) or "cpu"
   ProgressCallback progress{};
   LogCallback log{};  // kept for as long as the model lives
   std::optional<CancelToken> cancel{};
@@ -103,7 +105,14 @@ inline Result<OptionsHandle> MakeOptions(const LoadOptions& from) {
   if (from.max_batch_tokens) {
     check(llmcore_model_options_set_max_batch_tokens(to, *from.max_batch_tokens));
   }
+  if (from.max_batch_sequences) {
+    check(llmcore_model_options_set_max_batch_sequences(to, *from.max_batch_sequences));
+  }
   check(llmcore_model_options_set_threads(to, from.threads));
+  if (!from.checkpoint_layout.empty()) {
+    check(llmcore_model_options_set_checkpoint_layout(to, from.checkpoint_layout.data(),
+                                                      from.checkpoint_layout.size()));
+  }
   if (from.progress) {
     check(llmcore_model_options_set_progress_callback(
         to, OnProgress, new ProgressCallback(from.progress), Delete<ProgressCallback>));

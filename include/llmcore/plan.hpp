@@ -35,6 +35,7 @@ enum class KvFormat : uint32_t {
 enum class ActivationFormat : uint32_t {
   kAuto = LLMCORE_ACTIVATION_FORMAT_AUTO,
   kF32 = LLMCORE_ACTIVATION_FORMAT_F32,
+  kBf16 = LLMCORE_ACTIVATION_FORMAT_BF16,
   kInt8 = LLMCORE_ACTIVATION_FORMAT_INT8,
 };
 

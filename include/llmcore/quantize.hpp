@@ -46,7 +46,8 @@ inline Result<std::vector<uint16_t>> DequantizeInt4(const Int4Blocks& blocks) {
 }
 
 // Writes the model directory `source` with quantized weights to the new directory `destination`. Of
-// the options weights (kInt8 or kInt4, also kAuto), threads, progress, log and cancel count.
+// the options weights (kInt8 or kInt4, also kAuto), checkpoint_layout, threads, progress, log and
+// cancel count.
 [[nodiscard]] inline Result<void> QuantizeCheckpoint(std::string_view source,
                                                      std::string_view destination,
                                                      const LoadOptions& options = LoadOptions()) {

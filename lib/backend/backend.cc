@@ -1,6 +1,7 @@
 #include "lib/backend/backend.h"
 
 #include <cstring>
+#include <new>
 
 namespace llmcore::core {
 
@@ -12,6 +13,26 @@ absl::Status Backend::CopyToDevice(void* destination, std::span<const std::byte>
 absl::Status Backend::CopyToHost(std::span<std::byte> destination, const void* source) {
   if (!destination.empty()) std::memcpy(destination.data(), source, destination.size());
   return absl::OkStatus();
+}
+
+absl::Status Backend::ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t index)> body) {
+  try {
+    for (int64_t index = 0; index < count; ++index) body(index);
+  } catch (const std::bad_alloc&) {
+    return ResourceExhaustedError("out of memory on the host", 0);
+  } catch (...) {
+    return absl::InternalError("exception on the host");
+  }
+  return absl::OkStatus();
+}
+
+std::string Backend::WeightLayoutName(WeightFormat) const {
+  return "";
+}
+
+absl::Status Backend::CheckPackedWeight(const WeightShape&, std::span<const std::byte>,
+                                        const WorkControl&) {
+  return absl::UnimplementedError("the device has no layout of stored weights");
 }
 
 }  // namespace llmcore::core

@@ -24,6 +24,7 @@
 #include <span>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "lib/backend/step_trace.h"
 #include "lib/base/cancel.h"
@@ -189,10 +190,11 @@ struct CopyBlocksParams {
 // What the largest step may hold; from it WorkspaceBytes follows.
 struct StepLimits {
   int32_t rows = 0;         // tokens of a step
-  int64_t max_columns = 0;  // the widest linear, inputs or outputs
+  int64_t max_columns = 0;  // inputs of the widest linear
   int32_t heads = 0;
   int32_t head_dim = 0;
-  int32_t max_context = 0;  // positions of a sequence
+  int32_t max_context = 0;                                       // positions of a sequence
+  ActivationFormat activation_format = ActivationFormat::kAuto;  // kAuto: any of them
 };
 
 // Given to every operation of a step.
@@ -236,6 +238,18 @@ class Backend {
   // equal.
   virtual std::string KvLayoutName(const KvShape& shape) const = 0;
 
+  // Names the layout of packed weights in a quantized format ("cpu-int4-v1"). A backend that names
+  // one can use weights where a mapped checkpoint stores them, in read-only memory of the host;
+  // stored weights are only taken where the name is equal. Empty, the default: there is none.
+  virtual std::string WeightLayoutName(WeightFormat format) const;
+  // Rows (of each half, when gated) that are packed without regard to those after them: slices of a
+  // multiple of so many rows, one after the other, are the bytes of the whole weight.
+  virtual int64_t WeightSliceRows() const { return 0; }
+  // Looks at stored bytes of a packed weight as far as PackWeight would have refused what they were
+  // made from. Progress is reported in bytes.
+  virtual absl::Status CheckPackedWeight(const WeightShape& shape, std::span<const std::byte> bytes,
+                                         const WorkControl& control);
+
   // Converts checkpoint rows into `destination` (PackedWeightBytes(shape) bytes). Quantizes as
   // numerics demands; NaN or infinity is INVALID_ARGUMENT with the row and column. Progress is
   // reported in source bytes of this call.
@@ -250,6 +264,12 @@ class Backend {
   virtual absl::Status Attention(const StepContext& context, const AttentionParams& params) = 0;
   virtual absl::Status GatherRows(const StepContext& context, const GatherRowsParams& params) = 0;
   virtual absl::Status CopyBlocks(const StepContext& context, const CopyBlocksParams& params) = 0;
+
+  // Calls `body` with each of 0 to count - 1, once, on threads of the host, and returns when all
+  // calls did: what a step does with its logits. Like an operation, one at a time. An exception out
+  // of `body` becomes an error. Here the calls follow each other; backends with threads override
+  // it.
+  virtual absl::Status ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t index)> body);
 };
 
 }  // namespace llmcore::core

@@ -2,14 +2,16 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <fstream>
 #include <limits>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/str_split.h"
+#include "lib/base/file.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -23,10 +25,8 @@ namespace {
 
 // The first line of a small file of /proc or /sys; empty when there is none.
 std::string FirstLine(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
+  const absl::StatusOr<std::string> text = ReadStream(path, 4096);
+  return text.ok() ? text->substr(0, text->find('\n')) : "";
 }
 
 std::optional<int> CoresOfQuota(int64_t quota, int64_t period) {
@@ -41,25 +41,6 @@ std::optional<int> CoresOfCgroupV1(const std::string& folder) {
   if (!absl::SimpleAtoi(FirstLine(folder + "/cpu.cfs_quota_us"), &quota)) return std::nullopt;
   if (!absl::SimpleAtoi(FirstLine(folder + "/cpu.cfs_period_us"), &period)) return std::nullopt;
   return CoresOfQuota(quota, period);
-}
-
-// The least quota of the control group of this process and of those above it.
-std::optional<int> CgroupCores() {
-  std::optional<int> least;
-  const auto take = [&least](std::optional<int> cores) {
-    if (cores.has_value()) least = std::min(*cores, least.value_or(*cores));
-  };
-  take(CoresOfCpuMax(FirstLine("/sys/fs/cgroup/cpu.max")));
-  take(CoresOfCgroupV1("/sys/fs/cgroup/cpu"));
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    absl::string_view path = line;
-    if (!absl::ConsumePrefix(&path, "0::")) continue;
-    for (; path.size() > 1; path = path.substr(0, path.rfind('/'))) {
-      take(CoresOfCpuMax(FirstLine(absl::StrCat("/sys/fs/cgroup", path, "/cpu.max"))));
-    }
-  }
-  return least;
 }
 
 int AffinityCores() {
@@ -159,9 +140,30 @@ std::optional<int> CoresOfCpuMax(absl::string_view text) {
   return CoresOfQuota(quota, period);
 }
 
+std::optional<int> CoresOfControlGroups(absl::string_view groups, absl::string_view mount) {
+  std::optional<int> least;
+  for (const absl::string_view line : absl::StrSplit(groups, '\n')) {
+    const std::vector<absl::string_view> fields = absl::StrSplit(line, absl::MaxSplits(':', 2));
+    if (fields.size() != 3) continue;
+    const bool unified = fields[1].empty();  // version 2; else a hierarchy of version 1
+    if (!unified && !absl::StrContains(absl::StrCat(",", fields[1], ","), ",cpu,")) continue;
+    // From the group to the root of the mount, which inside a container is the container's own.
+    for (absl::string_view path = fields[2];; path = path.substr(0, path.rfind('/'))) {
+      const std::string folder = absl::StrCat(mount, unified ? "" : "/cpu", path);
+      const std::optional<int> cores =
+          unified ? CoresOfCpuMax(FirstLine(folder + "/cpu.max")) : CoresOfCgroupV1(folder);
+      if (cores.has_value()) least = std::min(*cores, least.value_or(*cores));
+      if (path.empty() || path[0] != '/') break;
+    }
+  }
+  return least;
+}
+
 int UsableCores() {
   const int cores = std::max(1, AffinityCores());
-  return std::min(cores, CgroupCores().value_or(cores));
+  const absl::StatusOr<std::string> groups = ReadStream("/proc/self/cgroup", 1 << 16);
+  if (!groups.ok()) return cores;
+  return std::min(cores, CoresOfControlGroups(*groups, "/sys/fs/cgroup").value_or(cores));
 }
 
 }  // namespace llmcore::core

@@ -38,12 +38,18 @@ struct CpuFeatures {
 CpuFeatures DetectCpuFeatures();
 
 // Cores that this process may use: the affinity mask of the calling thread, cut down to the CPU
-// quota of its control group (rounded up). At least 1.
+// quota of its control groups (rounded up), so that in a container that may use two of 64 cores not
+// 64 threads wait for each other. At least 1.
 int UsableCores();
 
 // Cores that the text of a cgroup v2 `cpu.max` file ("50000 100000", "max 100000") grants, rounded
 // up; nullopt when it sets no limit or cannot be read.
 std::optional<int> CoresOfCpuMax(absl::string_view text);
+
+// The least quota, in cores, of the control groups in `groups`, the text of /proc/self/cgroup, and
+// of those above them; `mount` is the folder of the cgroup file systems. Version 1
+// (cpu.cfs_quota_us) and version 2 (cpu.max); nullopt where nothing sets a limit.
+std::optional<int> CoresOfControlGroups(absl::string_view groups, absl::string_view mount);
 
 }  // namespace llmcore::core
 

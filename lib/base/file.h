@@ -50,8 +50,9 @@ absl::Status CreateDirectory(const std::string& path);  // and its parents; exis
 // Names of the entries without "." and "..", sorted.
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);
 
-// Writes `path + ".tmp-<pid>-<n>"`, and on Commit flushes it to disk and renames it over `path`, so
-// that a reader sees the old file or the whole new one. Without Commit the file is removed.
+// Writes `path + ".tmp-<pid>-<n>"`, and on Commit flushes it to disk, renames it over `path` and
+// flushes the folder, so that a reader sees the old file or the whole new one, also after a power
+// failure. Without Commit the file is removed.
 class AtomicFileWriter {
  public:
   static absl::StatusOr<AtomicFileWriter> Create(const std::string& path);
@@ -77,7 +78,7 @@ class AtomicFileWriter {
 };
 
 // The same for a directory of plain files: they are written to path(), `destination +
-// ".tmp-<pid>-<n>"`, which Commit renames. Without Commit it is removed with its files.
+// ".tmp-<pid>-<n>"`, which Commit renames for good. Without Commit it is removed with its files.
 class AtomicDirectoryWriter {
  public:
   // ALREADY_EXISTS when there is a file or a directory that is not empty. Makes the parents.

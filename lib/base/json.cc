@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "lib/base/file.h"
 #include "lib/base/utf8.h"
 
@@ -258,32 +257,54 @@ absl::StatusOr<JsonObject> ReadJsonObject(const std::string& path, const JsonLim
   return std::move(*object);
 }
 
-void AppendJsonString(absl::string_view text, std::string* out) {
+namespace {
+
+// The letter behind the backslash of the characters that have a short escape, else 0.
+char ShortEscape(char32_t code_point) {
+  switch (code_point) {
+    case '"':
+    case '\\':
+      return static_cast<char>(code_point);
+    case '\b':
+      return 'b';
+    case '\f':
+      return 'f';
+    case '\n':
+      return 'n';
+    case '\r':
+      return 'r';
+    case '\t':
+      return 't';
+    default:
+      return 0;
+  }
+}
+
+// \uXXXX, twice beyond the basic plane (RFC 8259 section 7).
+void AppendUnicodeEscape(char32_t code_point, std::string* out) {
+  const auto code = static_cast<unsigned>(code_point);
+  if (code < 0x10000) {
+    absl::StrAppend(out, "\\u", absl::Hex(code, absl::kZeroPad4));
+  } else {
+    const unsigned offset = code - 0x10000;
+    absl::StrAppend(out, "\\u", absl::Hex(0xD800 + (offset >> 10), absl::kZeroPad4), "\\u",
+                    absl::Hex(0xDC00 + (offset & 0x3FF), absl::kZeroPad4));
+  }
+}
+
+}  // namespace
+
+void AppendJsonString(absl::string_view text, std::string* out, bool ensure_ascii) {
   out->push_back('"');
   for (size_t i = 0; i < text.size();) {
     const DecodedCharacter character = DecodeUtf8(text, i);
-    switch (character.code_point) {
-      case '"':
-        out->append("\\\"");
-        break;
-      case '\\':
-        out->append("\\\\");
-        break;
-      case '\n':
-        out->append("\\n");
-        break;
-      case '\r':
-        out->append("\\r");
-        break;
-      case '\t':
-        out->append("\\t");
-        break;
-      default:
-        if (character.code_point < 0x20) {
-          absl::StrAppendFormat(out, "\\u%04x", static_cast<unsigned>(character.code_point));
-        } else {
-          AppendUtf8(character.code_point, out);
-        }
+    if (const char letter = ShortEscape(character.code_point); letter != 0) {
+      out->push_back('\\');
+      out->push_back(letter);
+    } else if (character.code_point < 0x20 || (ensure_ascii && character.code_point > 0x7E)) {
+      AppendUnicodeEscape(character.code_point, out);
+    } else {
+      AppendUtf8(character.code_point, out);
     }
     i += character.length;
   }

@@ -113,8 +113,10 @@ absl::StatusOr<JsonValue> ParseJson(absl::string_view text, const JsonLimits& li
 // Reads and parses a file whose root is an object; errors name the file.
 absl::StatusOr<JsonObject> ReadJsonObject(const std::string& path, const JsonLimits& limits = {});
 
-// Appends `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD.
-void AppendJsonString(absl::string_view text, std::string* out);
+// Appends `text` as a JSON string with its quotes, escaped as Python's json.dumps does. Invalid
+// UTF-8 becomes U+FFFD. With `ensure_ascii` all but printable ASCII is escaped, in UTF-16 code
+// units.
+void AppendJsonString(absl::string_view text, std::string* out, bool ensure_ascii = false);
 
 }  // namespace llmcore::core
 

@@ -1,7 +1,6 @@
 #include "lib/base/quote.h"
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "lib/base/utf8.h"
 
 namespace llmcore::core {
@@ -13,7 +12,7 @@ std::string Quoted(absl::string_view text) {
   while (i < text.size() && i < kLongest) {
     const DecodedCharacter character = DecodeUtf8(text, i);
     if (!character.valid || character.code_point < 0x20 || character.code_point == 0x7F) {
-      absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(text[i]));
+      absl::StrAppend(&out, "\\x", absl::Hex(static_cast<unsigned char>(text[i]), absl::kZeroPad2));
       ++i;
       continue;
     }

@@ -5,8 +5,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "lib/base/utf8.h"
 #include "lib/chat/builtins.h"
 #include "lib/chat/compare.h"
 #include "lib/chat/python_text.h"
@@ -53,56 +51,6 @@ absl::StatusOr<Value> FromJsonAt(Runtime& runtime, const JsonValue& json, int de
     return runtime.heap().MakeDict(entries);
   }
   return Value::None();
-}
-
-void AppendEscape(char32_t c, std::string* out) {
-  const auto code = static_cast<unsigned>(c);
-  if (code < 0x10000) {
-    absl::StrAppendFormat(out, "\\u%04x", code);
-  } else {
-    const unsigned offset = code - 0x10000;
-    absl::StrAppendFormat(out, "\\u%04x\\u%04x", 0xD800 + (offset >> 10),
-                          0xDC00 + (offset & 0x3FF));
-  }
-}
-
-void AppendQuoted(absl::string_view text, bool ensure_ascii, std::string* out) {
-  out->push_back('"');
-  for (size_t i = 0; i < text.size();) {
-    const DecodedCharacter c = DecodeUtf8(text, i);
-    switch (c.code_point) {
-      case '"':
-        out->append("\\\"");
-        break;
-      case '\\':
-        out->append("\\\\");
-        break;
-      case '\n':
-        out->append("\\n");
-        break;
-      case '\r':
-        out->append("\\r");
-        break;
-      case '\t':
-        out->append("\\t");
-        break;
-      case '\b':
-        out->append("\\b");
-        break;
-      case '\f':
-        out->append("\\f");
-        break;
-      default:
-        // Python escapes DEL only when it keeps to ASCII printables.
-        if (c.code_point < 0x20 || (ensure_ascii && c.code_point > 0x7E)) {
-          AppendEscape(c.code_point, out);
-        } else {
-          out->append(text.data() + i, c.length);
-        }
-    }
-    i += c.length;
-  }
-  out->push_back('"');
 }
 
 class Writer {
@@ -153,7 +101,7 @@ absl::Status Writer::Write(const Value& value, int depth) {
       return absl::OkStatus();
     case Kind::kString:
       LLMCORE_RETURN_IF_ERROR(runtime_.SpendText(value.text().size()));
-      AppendQuoted(value.text(), style_.ensure_ascii, &out_);
+      AppendJsonString(value.text(), &out_, style_.ensure_ascii);
       return absl::OkStatus();
     case Kind::kList:
     case Kind::kTuple:
@@ -184,7 +132,7 @@ absl::Status Writer::WriteList(std::span<const Value> items, int depth) {
 absl::Status Writer::WriteKey(const Value& key) {
   switch (key.kind()) {
     case Kind::kString:
-      AppendQuoted(key.text(), style_.ensure_ascii, &out_);
+      AppendJsonString(key.text(), &out_, style_.ensure_ascii);
       return absl::OkStatus();
     case Kind::kNone:
     case Kind::kBool:

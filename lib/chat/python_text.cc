@@ -7,8 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "absl/strings/str_cat.h"  // not str_format.h: it ends the process when memory runs out
 #include "lib/base/utf8.h"
 #include "lib/chat/unicode_text.h"
 
@@ -37,11 +36,11 @@ void AppendStringRepr(absl::string_view text, std::string* out) {
     } else if (IsPrintable(c.code_point)) {
       out->append(text.data() + i, c.length);
     } else if (code < 0x100) {
-      absl::StrAppendFormat(out, "\\x%02x", code);
+      absl::StrAppend(out, "\\x", absl::Hex(code, absl::kZeroPad2));
     } else if (code < 0x10000) {
-      absl::StrAppendFormat(out, "\\u%04x", code);
+      absl::StrAppend(out, "\\u", absl::Hex(code, absl::kZeroPad4));
     } else {
-      absl::StrAppendFormat(out, "\\U%08x", code);
+      absl::StrAppend(out, "\\U", absl::Hex(code, absl::kZeroPad8));
     }
     i += c.length;
   }
@@ -195,8 +194,8 @@ std::string FloatRepr(double value) {
   std::from_chars(buffer + digits_of_exponent, end, exponent);
   // Python writes 1e16 and 1e-05, and everything between without an exponent.
   if (exponent < -4 || exponent >= 16) {
-    return absl::StrFormat("%se%c%02d", shortest.substr(0, e), exponent < 0 ? '-' : '+',
-                           std::abs(exponent));
+    return absl::StrCat(shortest.substr(0, e), exponent < 0 ? "e-" : "e+",
+                        absl::Dec(std::abs(exponent), absl::kZeroPad2));
   }
   const auto fixed_end =
       std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::fixed).ptr;

@@ -305,11 +305,12 @@ absl::StatusOr<std::optional<StoredQuantization>> ParseQuantization(const JsonOb
   LLMCORE_ASSIGN_OR_RETURN(const int64_t version, fields->GetInt("format_version"));
   LLMCORE_ASSIGN_OR_RETURN(const int64_t block_size, fields->GetInt("block_size"));
   LLMCORE_ASSIGN_OR_RETURN(const absl::string_view layout, fields->GetString("layout"));
-  if (version != 1 || block_size != 128 || layout != "rows") {
-    return absl::UnimplementedError(absl::StrCat(
-        "\"quantization_config\" has \"format_version\" ", version, ", \"block_size\" ", block_size,
-        " and \"layout\" ", Quoted(layout), "; only 1, 128 and \"rows\" are supported"));
+  if (version != 1 || block_size != 128) {
+    return absl::UnimplementedError(absl::StrCat("\"quantization_config\" has \"format_version\" ",
+                                                 version, " and \"block_size\" ", block_size,
+                                                 "; only 1 and 128 are supported"));
   }
+  stored.layout = std::string(layout);
   return stored;
 }
 

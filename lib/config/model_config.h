@@ -47,6 +47,10 @@ struct RopeConfig {
 struct StoredQuantization {
   WeightFormat format = WeightFormat::kInt4;  // kInt4 or kInt8
   int32_t block_size = 128;                   // always 128
+  // "rows", or the name of a backend's layout of packed weights ("cpu-int4-v1"), which only the
+  // backend can tell to be known.
+  std::string layout = "rows";
+  bool packed() const { return layout != "rows"; }
 };
 
 struct ModelConfig {

@@ -69,16 +69,53 @@ uint64_t CpuBackend::KvBlockBytes(const core::KvShape& shape) const {
   return static_cast<uint64_t>(KvLayout(shape).block_bytes);
 }
 
+uint64_t CpuBackend::WidestActivationBytes(const core::StepLimits& limits) const {
+  const uint64_t int8 = ActivationBytes(limits.rows, limits.max_columns);
+  const uint64_t bf16 = kernels_.linear_bf16 != nullptr
+                            ? Bf16BlockBytes(limits.rows, limits.max_columns)
+                            : Bf16RowBytes(limits.rows, limits.max_columns);
+  switch (limits.activation_format) {
+    case core::ActivationFormat::kF32:
+      return 0;
+    case core::ActivationFormat::kInt8:
+      return int8;
+    case core::ActivationFormat::kBf16:
+      return bf16;
+    case core::ActivationFormat::kAuto:
+      break;
+  }
+  return std::max(int8, bf16);
+}
+
 uint64_t CpuBackend::WorkspaceBytes(const core::StepLimits& limits) const {
   const int64_t queries = std::max<int64_t>(limits.heads, kAttentionQueries);
-  const uint64_t per_thread =
-      std::max(kLinearThreadBytes, AttentionThreadBytes(queries, limits.head_dim));
-  return ActivationBytes(limits.rows, limits.max_columns) +
-         per_thread * static_cast<uint64_t>(pool_->threads());
+  const int64_t chunks = (int64_t{limits.max_context} + kKeyChunk - 1) / kKeyChunk;
+  const auto threads = static_cast<uint64_t>(pool_->threads());
+  const uint64_t linear = WidestActivationBytes(limits) + kLinearThreadBytes * threads;
+  const uint64_t attention = AttentionRecordBytes(chunks, limits.heads, limits.head_dim) +
+                             AttentionThreadBytes(queries, limits.head_dim) * threads;
+  return std::max(linear, attention);
+}
+
+absl::Status CpuBackend::ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t)> body) {
+  return pool_->ParallelFor(count, 1, /*cancel=*/nullptr, [&](int64_t begin, int64_t end, int) {
+    for (int64_t index = begin; index < end; ++index) body(index);
+  });
+}
+
+std::string CpuBackend::WeightLayoutName(core::WeightFormat format) const {
+  if (format != core::WeightFormat::kInt4 && format != core::WeightFormat::kInt8) return "";
+  return absl::StrCat("cpu-", core::WeightFormatName(format), "-", kPanelLayoutVersion);
+}
+
+int64_t CpuBackend::WeightSliceRows() const {
+  return kPanelRows;
 }
 
 std::string CpuBackend::KvLayoutName(const core::KvShape& shape) const {
-  return absl::StrCat("cpu-", core::KvFormatName(shape.format), "-v1");
+  // bf16 had single tokens and dimensions side by side before.
+  const bool second = shape.format == core::KvFormat::kBf16;
+  return absl::StrCat("cpu-", core::KvFormatName(shape.format), second ? "-v2" : "-v1");
 }
 
 }  // namespace llmcore::cpu

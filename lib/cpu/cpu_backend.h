@@ -30,9 +30,10 @@ struct CpuBackendOptions {
   std::optional<bool> spread_nibbles = std::nullopt;
 };
 
-// Activation formats: int8 activations apply to int8 and int4 weights; a linear with f32, bf16 or
-// f16 weights always takes its activations in f32.
-// KV formats: f32 and bf16; RopeAppend and Attention answer UNIMPLEMENTED to others.
+// Activation formats: int8 activations apply to int8 and int4 weights, bf16 ones to bf16 weights;
+// any other linear takes its activations in f32.
+// KV formats: all. Attention adds up keys in chunks of 512 positions, so that the threads can share
+// out the keys of one row without a change of bits.
 class CpuBackend final : public core::Backend {
  public:
   static absl::StatusOr<std::unique_ptr<core::Backend>> Create(const CpuBackendOptions& options);
@@ -46,6 +47,10 @@ class CpuBackend final : public core::Backend {
   uint64_t WorkspaceBytes(const core::StepLimits& limits) const override;
   std::string KvLayoutName(const core::KvShape& shape) const override;
 
+  std::string WeightLayoutName(core::WeightFormat format) const override;
+  int64_t WeightSliceRows() const override;
+  absl::Status CheckPackedWeight(const core::WeightShape& shape, std::span<const std::byte> bytes,
+                                 const core::WorkControl& control) override;
   absl::Status PackWeight(const core::WeightShape& shape, std::span<const core::SourceMatrix> parts,
                           void* destination, const core::WorkControl& control) override;
 
@@ -62,15 +67,21 @@ class CpuBackend final : public core::Backend {
                           const core::GatherRowsParams& params) override;
   absl::Status CopyBlocks(const core::StepContext& context,
                           const core::CopyBlocksParams& params) override;
+  absl::Status ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t)> body) override;
 
  private:
   CpuBackend(std::unique_ptr<core::ThreadPool> pool, const KernelTable& kernels,
              bool spread_nibbles)
       : pool_(std::move(pool)), kernels_(kernels), spread_nibbles_(spread_nibbles) {}
 
+  // Of the workspace: the activations of the widest linear, converted.
+  uint64_t WidestActivationBytes(const core::StepLimits& limits) const;
   // Quantizes activations as layout.h says.
   absl::Status QuantizeActivations(const core::StepContext& context, const core::Matrix& in,
                                    unsigned char* out);
+  // Rounds activations to bf16, into blocks or rows (RoundRowArgs).
+  absl::Status RoundActivations(const core::StepContext& context, const core::Matrix& in,
+                                unsigned char* out);
 
   std::unique_ptr<core::ThreadPool> pool_;
   const KernelTable& kernels_;

@@ -36,6 +36,17 @@ struct LinearInt8Args {
   unsigned char* scratch;
 };
 
+// bf16 weights times activations in bf16 (layout.h), in sets that multiply such pairs: every sum
+// runs over blocks of 128 columns in order, each block summed in order from zero.
+struct LinearBf16Args {
+  const unsigned char* panel;
+  int64_t columns;
+  const unsigned char* activations;  // block 0 of the first row
+  int64_t block_stride;              // bytes from a block of activations to the next
+  int64_t rows;
+  float* out;  // [rows][64]
+};
+
 // out[r][o] = sums[r][o] (+ bias[o]) (+ residual[r][o]) for o < outputs.
 struct StoreArgs {
   const float* sums;  // [rows][64]
@@ -70,6 +81,15 @@ struct QuantizeRowArgs {
   int64_t block_stride;  // bytes
 };
 
+// One row of activations rounded to bf16: to its place in each block for linear_bf16, or, in sets
+// without it, as columns of f32 for linear_f32, which then multiplies the same values.
+struct RoundRowArgs {
+  const float* in;
+  int64_t columns;
+  unsigned char* out;
+  int64_t block_stride;  // bytes, of blocks
+};
+
 struct NormArgs {
   const float* in;
   const float* weight;
@@ -88,17 +108,35 @@ struct RopeArgs {
   float* out;  // may be in
 };
 
-// Where the keys and values of one head of one layer live (kv_layout.h).
+// Where the keys and values of one head of one layer live (kv_layout.h); offsets are bytes from the
+// start of a block.
 struct KvHead {
   const unsigned char* layer;  // block 0
   int64_t block_bytes;
   int64_t block_tokens;
-  int64_t key_offset;    // bytes from the start of a block
-  int64_t value_offset;  // likewise
-  int64_t value_stride;  // elements from one token to the next
+  int64_t key_offset;
+  int64_t key_parameters;  // scales and zeros, of quantized formats
+  int64_t value_offset;
+  int64_t value_parameters;
+  int64_t key_group_bytes;    // of 16 tokens
+  int64_t value_group_bytes;  // likewise
 };
 
-// Consecutive rows of one sequence times the query heads that share one KV head.
+// The key and value of one head of one token. Tokens whose values share a lane (8 at most) must not
+// be written by two threads at a time.
+struct AppendArgs {
+  const float* key;    // [head_dim], after rotation
+  const float* value;  // [head_dim]
+  int64_t head_dim;
+  int64_t slot;  // token of the block
+  unsigned char* block;
+  KvHead kv;
+  uint32_t* scratch;  // [head_dim rounded up to 16]
+};
+
+// Consecutive rows of one sequence times the query heads that share one KV head. With `records`
+// only one chunk of keys is attended to and out stays as it is; once all chunks of a row are,
+// merge_chunks makes its output of them.
 struct AttentionArgs {
   const float* q;  // first row, first query head; heads follow each other
   int64_t q_stride;
@@ -113,6 +151,8 @@ struct AttentionArgs {
   float* out;             // like q
   int64_t out_stride;
   float* scratch;  // AttentionScratchFloats(rows * group, head_dim), 64-byte aligned
+  int64_t chunk;   // with records: the one to attend to; the first one when merging
+  float* records;  // null, or [rows * group] of AttentionRecordFloats(head_dim)
 };
 
 enum class PackSource { kF32, kBf16, kF16 };
@@ -126,33 +166,61 @@ struct PackBlockArgs {
   unsigned char* block;
 };
 
+// Rows of a panel whose codes are moved at a time: what they make is lines of 64 bytes.
+constexpr int64_t kRepackRows = 16;
+
+// `blocks` whole blocks of 16 rows whose codes are quantized already (quantized_checkpoint.md),
+// into the rows from `lane` on of as many consecutive blocks of a panel.
+struct RepackArgs {
+  const unsigned char* codes[kRepackRows];   // 64 (int4) or 128 (int8) bytes a block, any alignment
+  const unsigned char* scales[kRepackRows];  // bf16, likewise
+  int64_t blocks;
+  int64_t lane;          // a multiple of 16
+  unsigned char* block;  // the first one of the panel
+};
+
 // Indexed by weight format in this order.
 enum class PanelFormat : int { kF32, kBf16, kF16, kInt8, kInt4 };
 constexpr int kPanelFormats = 5;
+
+// KV formats: f32, bf16, f16, int8, int4, as core::KvFormat numbers them from 1.
+constexpr int kKvFormats = 5;
 
 struct KernelTable {
   const char* name;  // "avx512-vnni"
   void (*linear_f32[kPanelFormats])(const LinearF32Args&);
   void (*linear_int8)(const LinearInt8Args&);  // int8 weights
   void (*linear_int4)(const LinearInt8Args&);  // int4 weights
+  void (*linear_bf16)(const LinearBf16Args&);  // null where the set cannot multiply bf16
   void (*store)(const StoreArgs&);
   void (*store_gated)(const StoreGatedArgs&);
   bool (*pack_int8)(const PackBlockArgs&);  // false, and nothing written: NaN or infinity
   bool (*pack_int4)(const PackBlockArgs&);
+  bool (*repack_int8)(const RepackArgs&);  // false when a scale is NaN or infinite
+  bool (*repack_int4)(const RepackArgs&);
   void (*quantize_row)(const QuantizeRowArgs&);
+  void (*round_row)(const RoundRowArgs&);
   void (*norm)(const NormArgs&);
   void (*rope)(const RopeArgs&);
-  void (*attention_f32)(const AttentionArgs&);
-  void (*attention_bf16)(const AttentionArgs&);
+  void (*append[kKvFormats])(const AppendArgs&);
+  void (*attention[kKvFormats])(const AttentionArgs&);
+  void (*merge_chunks)(const AttentionArgs&);  // of one row
 };
 
 constexpr int64_t RoundUp16(int64_t n) {
   return (n + 15) / 16 * 16;
 }
 
-// Per query: its values, its accumulator, a tile of scores, running maximum and sum.
+// What one query makes of one chunk of keys (kernels/attention_record.h).
+constexpr int64_t AttentionRecordFloats(int64_t head_dim) {
+  return RoundUp16(head_dim) + 3 * 16;
+}
+
+// Per query its values, scale and sum and two records; a batch of scores, and the parameters of a
+// tile of keys and values.
 constexpr int64_t AttentionScratchFloats(int64_t queries, int64_t head_dim) {
-  return queries * (2 * RoundUp16(head_dim) + 64) + 2 * RoundUp16(queries);
+  return queries * (RoundUp16(head_dim) + 2 * AttentionRecordFloats(head_dim)) +
+         2 * RoundUp16(queries) + 8 * 64 + 16;
 }
 
 namespace baseline {

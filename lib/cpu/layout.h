@@ -24,6 +24,9 @@
 //   scale = absmax / 127, code = round_half_even(x * (127 / absmax)), in f32; a block whose absmax
 //   is below 2^-100 is all zero with scale 0.
 //
+// Activations in bf16: [blocks][tokens][128 columns] bf16. An odd last column is followed by a
+// zero; what the last block has beyond that is not read.
+//
 // KV blocks: see kv_layout.h.
 #ifndef LLMCORE_LIB_CPU_LAYOUT_H_
 #define LLMCORE_LIB_CPU_LAYOUT_H_
@@ -32,20 +35,26 @@
 
 namespace llmcore::cpu {
 
-constexpr int64_t kPanelRows = 64;     // four 512-bit vectors of f32: what one tile can hold
-constexpr int64_t kBlock = 128;        // columns that share a scale
-constexpr int64_t kF32Block = 64;      // columns of one partial sum with f32 activations
-constexpr int64_t kTokenTile = 6;      // 4 vectors x 6 tokens = 24 of 32 registers accumulate
-constexpr int64_t kKeyGroup = 16;      // keys stored side by side
-constexpr int64_t kKeyTile = 64;       // keys of one softmax update, aligned to absolute positions
-constexpr int64_t kAttentionTile = 6;  // queries of one pass over keys
+// The version of the int8 and int4 panels above, which packed checkpoints store: a change of theirs
+// is another version.
+constexpr char kPanelLayoutVersion[] = "v1";
+
+constexpr int64_t kPanelRows = 64;  // four 512-bit vectors of f32: what one tile can hold
+constexpr int64_t kBlock = 128;     // columns that share a scale
+constexpr int64_t kF32Block = 64;   // columns of one partial sum with f32 activations
+constexpr int64_t kTokenTile = 6;   // 4 vectors x 6 tokens = 24 of 32 registers accumulate
+constexpr int64_t kKeyGroup = 16;   // keys stored side by side
+constexpr int64_t kKeyTile = 64;    // keys of one softmax update, aligned to absolute positions
+constexpr int64_t kKeyChunk = 512;  // keys summed by themselves, then joined in order
+constexpr int64_t kKvParameterBytes = 2 * 2 * kKeyGroup;  // scales and zeros of 16 tokens
 
 constexpr int64_t kScaleBytes = kPanelRows * 2;
 constexpr int64_t kInt8BlockBytes = kScaleBytes + kBlock * kPanelRows;
 constexpr int64_t kInt4BlockBytes = kScaleBytes + kBlock * kPanelRows / 2;
 
-// Bytes of one token in one block of quantized activations.
+// Bytes of one token in one block of activations, quantized or in bf16.
 constexpr int64_t kActivationBlockBytes = kBlock + 4 + 4;
+constexpr int64_t kBf16BlockBytes = kBlock * 2;
 
 }  // namespace llmcore::cpu
 

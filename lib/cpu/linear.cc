@@ -18,43 +18,92 @@ using core::Matrix;
 using core::PackedWeight;
 using core::StepContext;
 
+// How a product is computed.
+enum class Arithmetic {
+  kF32,        // activations as they are
+  kInt8,       // quantized
+  kBf16,       // rounded, pairs multiplied as bf16
+  kBf16InF32,  // rounded, multiplied as f32
+};
+
+Arithmetic ArithmeticOf(const KernelTable& kernels, const PackedWeight& weight,
+                        ActivationFormat activations) {
+  const PanelFormat format = PanelFormatOf(weight.shape.format);
+  const bool quantized = format == PanelFormat::kInt8 || format == PanelFormat::kInt4;
+  if (activations == ActivationFormat::kInt8 && quantized) return Arithmetic::kInt8;
+  if (activations == ActivationFormat::kBf16 && format == PanelFormat::kBf16) {
+    return kernels.linear_bf16 != nullptr ? Arithmetic::kBf16 : Arithmetic::kBf16InF32;
+  }
+  return Arithmetic::kF32;
+}
+
+// Bytes of converted activations.
+uint64_t ConvertedBytes(Arithmetic arithmetic, const Matrix& in) {
+  switch (arithmetic) {
+    case Arithmetic::kF32:
+      return 0;
+    case Arithmetic::kInt8:
+      return ActivationBytes(in.rows, in.columns);
+    case Arithmetic::kBf16:
+      return Bf16BlockBytes(in.rows, in.columns);
+    case Arithmetic::kBf16InF32:
+      return Bf16RowBytes(in.rows, in.columns);
+  }
+  return 0;
+}
+
 // One weight and its activations, as pieces need them.
 struct Product {
-  Product(const KernelTable& table, const PackedWeight& weight, ActivationFormat activations,
-          const Matrix& matrix, const unsigned char* quantized_rows, bool spread)
+  Product(const KernelTable& table, const PackedWeight& weight, Arithmetic how,
+          const Matrix& matrix, const unsigned char* converted_rows, bool spread)
       : kernels(table),
         in(matrix),
-        quantized(quantized_rows),
+        converted(converted_rows),
         spread_nibbles(spread),
         format(PanelFormatOf(weight.shape.format)),
         panels(static_cast<const unsigned char*>(weight.data)),
         panel_bytes(PanelBytes(format, matrix.columns)),
-        int8(TakesInt8(weight, activations)) {}
-
-  static bool TakesInt8(const PackedWeight& weight, ActivationFormat activations) {
-    const PanelFormat format = PanelFormatOf(weight.shape.format);
-    return activations == ActivationFormat::kInt8 &&
-           (format == PanelFormat::kInt8 || format == PanelFormat::kInt4);
-  }
+        arithmetic(how) {}
 
   // sums[r][o] for `rows` rows from `row` on and the outputs of a panel.
   void Compute(int64_t panel, int64_t row, int64_t rows, float* sums, float* scratch) const {
     const unsigned char* weights = panels + panel * panel_bytes;
-    if (!int8) {
-      kernels.linear_f32[static_cast<int>(format)]({.panel = weights,
-                                                    .columns = in.columns,
-                                                    .in = in.data + row * in.columns,
-                                                    .in_stride = in.columns,
-                                                    .rows = rows,
-                                                    .out = sums,
-                                                    .scratch = scratch});
-      return;
+    switch (arithmetic) {
+      case Arithmetic::kF32:
+        return ComputeF32(weights, in.data, row, rows, sums, scratch);
+      case Arithmetic::kBf16InF32:
+        return ComputeF32(weights, reinterpret_cast<const float*>(converted), row, rows, sums,
+                          scratch);
+      case Arithmetic::kInt8:
+        return ComputeInt8(weights, row, rows, sums, scratch);
+      case Arithmetic::kBf16:
+        return kernels.linear_bf16({.panel = weights,
+                                    .columns = in.columns,
+                                    .activations = converted + row * kBf16BlockBytes,
+                                    .block_stride = in.rows * kBf16BlockBytes,
+                                    .rows = rows,
+                                    .out = sums});
     }
+  }
+
+  void ComputeF32(const unsigned char* weights, const float* activations, int64_t row, int64_t rows,
+                  float* sums, float* scratch) const {
+    kernels.linear_f32[static_cast<int>(format)]({.panel = weights,
+                                                  .columns = in.columns,
+                                                  .in = activations + row * in.columns,
+                                                  .in_stride = in.columns,
+                                                  .rows = rows,
+                                                  .out = sums,
+                                                  .scratch = scratch});
+  }
+
+  void ComputeInt8(const unsigned char* weights, int64_t row, int64_t rows, float* sums,
+                   float* scratch) const {
     const int64_t blocks = StoredColumns(format, in.columns) / kBlock;
     const LinearInt8Args args = {
         .panel = weights,
         .blocks = blocks,
-        .activations = quantized + row * kActivationBlockBytes,
+        .activations = converted + row * kActivationBlockBytes,
         .block_stride = in.rows * kActivationBlockBytes,
         .rows = rows,
         .out = sums,
@@ -68,12 +117,12 @@ struct Product {
 
   const KernelTable& kernels;
   Matrix in;
-  const unsigned char* quantized;
+  const unsigned char* converted;
   bool spread_nibbles;
   PanelFormat format;
   const unsigned char* panels;
   int64_t panel_bytes;
-  bool int8;
+  Arithmetic arithmetic;
 };
 
 Activation KernelActivation(core::GateActivation activation) {
@@ -106,7 +155,7 @@ int64_t PiecesPerTurn(int64_t pieces, int threads, int64_t rows, int64_t columns
 }
 
 // Values of some microseconds of work, and no fewer than 6 rows, whose records share pages.
-int64_t QuantizedRowsPerTurn(int64_t columns) {
+int64_t ConvertedRowsPerTurn(int64_t columns) {
   constexpr int64_t kValuesPerTurn = 32768;
   return std::max<int64_t>(6, kValuesPerTurn / std::max<int64_t>(1, columns));
 }
@@ -116,7 +165,7 @@ int64_t QuantizedRowsPerTurn(int64_t columns) {
 absl::Status CpuBackend::QuantizeActivations(const StepContext& context, const Matrix& in,
                                              unsigned char* out) {
   return pool_->ParallelFor(
-      in.rows, QuantizedRowsPerTurn(in.columns), context.cancel,
+      in.rows, ConvertedRowsPerTurn(in.columns), context.cancel,
       [&](int64_t begin, int64_t end, int) {
         for (int64_t row = begin; row < end; ++row) {
           kernels_.quantize_row({.in = in.data + row * in.columns,
@@ -127,20 +176,35 @@ absl::Status CpuBackend::QuantizeActivations(const StepContext& context, const M
       });
 }
 
+absl::Status CpuBackend::RoundActivations(const StepContext& context, const Matrix& in,
+                                          unsigned char* out) {
+  const bool blocks = kernels_.linear_bf16 != nullptr;
+  const int64_t row_bytes = blocks ? kBf16BlockBytes : in.columns * int64_t{sizeof(float)};
+  return pool_->ParallelFor(in.rows, ConvertedRowsPerTurn(in.columns), context.cancel,
+                            [&](int64_t begin, int64_t end, int) {
+                              for (int64_t row = begin; row < end; ++row) {
+                                kernels_.round_row({.in = in.data + row * in.columns,
+                                                    .columns = in.columns,
+                                                    .out = out + row * row_bytes,
+                                                    .block_stride = in.rows * kBf16BlockBytes});
+                              }
+                            });
+}
+
 absl::Status CpuBackend::Linear(const StepContext& context, const LinearParams& p) {
   const int64_t rows = p.in.rows;
   const int64_t outputs = p.out.columns;
   if (rows == 0 || outputs == 0) return absl::OkStatus();
-  const bool int8 = Product::TakesInt8(p.weight, p.activation_format);
-  LLMCORE_ASSIGN_OR_RETURN(
-      const Workspace workspace,
-      Workspace::Cut(context.workspace, int8 ? ActivationBytes(rows, p.in.columns) : 0,
-                     kLinearThreadBytes, pool_->threads()));
-  if (int8) {
+  const Arithmetic arithmetic = ArithmeticOf(kernels_, p.weight, p.activation_format);
+  LLMCORE_ASSIGN_OR_RETURN(const Workspace workspace,
+                           Workspace::Cut(context.workspace, ConvertedBytes(arithmetic, p.in),
+                                          kLinearThreadBytes, pool_->threads()));
+  if (arithmetic == Arithmetic::kInt8) {
     LLMCORE_RETURN_IF_ERROR(QuantizeActivations(context, p.in, workspace.shared()));
+  } else if (arithmetic != Arithmetic::kF32) {
+    LLMCORE_RETURN_IF_ERROR(RoundActivations(context, p.in, workspace.shared()));
   }
-  const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared(),
-                        spread_nibbles_);
+  const Product product(kernels_, p.weight, arithmetic, p.in, workspace.shared(), spread_nibbles_);
   const int64_t panels = PanelCount(outputs);
   const int64_t chunk = RowsPerChunk(rows);
   const int64_t pieces = panels * ((rows + chunk - 1) / chunk);
@@ -171,16 +235,16 @@ absl::Status CpuBackend::LinearGated(const StepContext& context, const LinearGat
   const int64_t rows = p.in.rows;
   const int64_t outputs = p.out.columns;
   if (rows == 0 || outputs == 0) return absl::OkStatus();
-  const bool int8 = Product::TakesInt8(p.weight, p.activation_format);
-  LLMCORE_ASSIGN_OR_RETURN(
-      const Workspace workspace,
-      Workspace::Cut(context.workspace, int8 ? ActivationBytes(rows, p.in.columns) : 0,
-                     kLinearThreadBytes, pool_->threads()));
-  if (int8) {
+  const Arithmetic arithmetic = ArithmeticOf(kernels_, p.weight, p.activation_format);
+  LLMCORE_ASSIGN_OR_RETURN(const Workspace workspace,
+                           Workspace::Cut(context.workspace, ConvertedBytes(arithmetic, p.in),
+                                          kLinearThreadBytes, pool_->threads()));
+  if (arithmetic == Arithmetic::kInt8) {
     LLMCORE_RETURN_IF_ERROR(QuantizeActivations(context, p.in, workspace.shared()));
+  } else if (arithmetic != Arithmetic::kF32) {
+    LLMCORE_RETURN_IF_ERROR(RoundActivations(context, p.in, workspace.shared()));
   }
-  const Product product(kernels_, p.weight, p.activation_format, p.in, workspace.shared(),
-                        spread_nibbles_);
+  const Product product(kernels_, p.weight, arithmetic, p.in, workspace.shared(), spread_nibbles_);
   const int64_t pairs = PanelCount(outputs);
   const int64_t chunk = RowsPerChunk(rows);
   const int64_t pieces = pairs * ((rows + chunk - 1) / chunk);

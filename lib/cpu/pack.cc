@@ -46,11 +46,16 @@ uint16_t Load16(const std::byte* p) {
   return value;
 }
 
-uint16_t SourceScale(const SourceRow& source, int64_t column) {
+// Where the scale of a block is; any alignment.
+const std::byte* ScaleAddress(const SourceRow& source, int64_t column) {
   const uint64_t scales = core::Int4ScaleCount(static_cast<uint64_t>(source.part->columns));
   const uint64_t index =
       static_cast<uint64_t>(source.row) * scales + static_cast<uint64_t>(column / kBlock);
-  return Load16(source.part->scales + index * 2);
+  return source.part->scales + index * 2;
+}
+
+uint16_t SourceScale(const SourceRow& source, int64_t column) {
+  return Load16(ScaleAddress(source, column));
 }
 
 // Codes of an already quantized block; zero beyond n.
@@ -205,10 +210,14 @@ class Packer {
   void PackPanel(int64_t panel) {
     SourceRow rows[kPanelRows];
     for (int64_t lane = 0; lane < kPanelRows; ++lane) rows[lane] = FindRow(panel, lane);
+    int64_t begin[kPanelRows / kRepackRows];
+    for (int64_t lane = 0; lane < kPanelRows; lane += kRepackRows) {
+      begin[lane / kRepackRows] = RepackRows(rows + lane, panel, lane);
+    }
     for (int64_t column = 0; column < shape_.columns; column += kStretch) {
       const int64_t end = std::min(column + kStretch, shape_.columns);
       for (int64_t lane = 0; lane < kPanelRows; ++lane) {
-        PackStretch(rows[lane], panel, lane, column, end);
+        PackStretch(rows[lane], panel, lane, std::max(column, begin[lane / kRepackRows]), end);
       }
     }
   }
@@ -221,6 +230,11 @@ class Packer {
 
  private:
   static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+
+  // Whether the row's codes are kept as they are stored.
+  bool Repacks(const SourceRow& row) const {
+    return row.part != nullptr && row.part->format == shape_.format && IsQuantized(format_);
+  }
 
   SourceRow FindRow(int64_t panel, int64_t lane) const {
     if (shape_.kind == WeightKind::kGated) {
@@ -242,6 +256,26 @@ class Packer {
       const int64_t bad = PackBlock(row, panel, lane, column, n);
       if (bad != kNoneBad) NoteBad(row, column + bad);
     }
+  }
+
+  // The whole blocks of 16 rows whose codes are stored already; returns the column after them, 0
+  // where the other path must look (and say which scale is not finite).
+  int64_t RepackRows(const SourceRow* rows, int64_t panel, int64_t lane) const {
+    RepackArgs args = {.codes = {},
+                       .scales = {},
+                       .blocks = shape_.columns / kBlock,
+                       .lane = lane,
+                       .block = panels_ + panel * panel_bytes_};
+    for (int64_t i = 0; i < kRepackRows; ++i) {
+      if (!Repacks(rows[i])) return 0;
+      const SourceMatrix& part = *rows[i].part;
+      args.codes[i] = reinterpret_cast<const unsigned char*>(
+          part.data + static_cast<uint64_t>(rows[i].row) * core::SourceRowBytes(part));
+      args.scales[i] = reinterpret_cast<const unsigned char*>(ScaleAddress(rows[i], 0));
+    }
+    const bool finite =
+        format_ == PanelFormat::kInt8 ? kernels_.repack_int8(args) : kernels_.repack_int4(args);
+    return finite ? args.blocks * kBlock : 0;
   }
 
   // Plain values to int8 or int4 with the kernels; false where the other path must look.
@@ -266,7 +300,7 @@ class Packer {
     unsigned char* block =
         out + column / kBlock * (format_ == PanelFormat::kInt8 ? kInt8BlockBytes : kInt4BlockBytes);
     if (IsQuantized(format_) && Quantize(row, lane, column, n, block)) return kNoneBad;
-    if (row.part != nullptr && row.part->format == shape_.format && IsQuantized(format_)) {
+    if (Repacks(row)) {
       int8_t codes[kBlock];
       ReadCodes(row, column, n, codes);
       const uint16_t scale = SourceScale(row, column);
@@ -301,6 +335,44 @@ class Packer {
 };
 
 }  // namespace
+
+// Codes of any value are in range (a nibble, a byte), so only scales are looked at.
+absl::Status CpuBackend::CheckPackedWeight(const WeightShape& shape,
+                                           std::span<const std::byte> bytes,
+                                           const core::WorkControl& control) {
+  const PanelFormat format = PanelFormatOf(shape.format);
+  if (!IsQuantized(format) || bytes.size() != WeightBytes(shape)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        bytes.size(), " bytes are not a packed weight of ", shape.rows, " x ", shape.columns));
+  }
+  const int64_t block_bytes = format == PanelFormat::kInt8 ? kInt8BlockBytes : kInt4BlockBytes;
+  const auto blocks = static_cast<int64_t>(bytes.size()) / block_bytes;
+  const auto turn = static_cast<int64_t>(kBytesPerReport) / block_bytes;
+  constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  std::atomic<int64_t> bad = kNone;
+  for (int64_t first = 0; first < blocks; first += turn) {
+    LLMCORE_RETURN_IF_ERROR(
+        control.Report("check", static_cast<uint64_t>(first * block_bytes), bytes.size()));
+    const auto body = [&](int64_t begin, int64_t end, int) {
+      for (int64_t block = first + begin; block < first + end; ++block) {
+        uint16_t scales[kPanelRows];
+        std::memcpy(scales, bytes.data() + block * block_bytes, sizeof scales);
+        bool finite = true;
+        for (const uint16_t scale : scales) finite &= (scale & 0x7F80u) != 0x7F80u;
+        if (!finite) bad.store(block, std::memory_order_relaxed);
+      }
+    };
+    // A piece is small enough to be read from a disk within the time of a cancellation.
+    LLMCORE_RETURN_IF_ERROR(
+        pool_->ParallelFor(std::min(turn, blocks - first), /*chunk=*/64, control.cancel, body));
+    const int64_t found = bad.load(std::memory_order_relaxed);
+    if (found != kNone) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a scale at byte ", found * block_bytes, " of it is NaN or infinite"));
+    }
+  }
+  return control.Report("check", bytes.size(), bytes.size());
+}
 
 absl::Status CpuBackend::PackWeight(const WeightShape& shape, std::span<const SourceMatrix> parts,
                                     void* destination, const core::WorkControl& control) {

@@ -1,5 +1,5 @@
-// How an operation uses its scratch memory: quantized activations first, shared by all threads,
-// then one piece for each thread.
+// How an operation uses its scratch memory: what all threads share first (converted activations,
+// records of attention), then one piece for each thread.
 #ifndef LLMCORE_LIB_CPU_WORKSPACE_H_
 #define LLMCORE_LIB_CPU_WORKSPACE_H_
 
@@ -21,13 +21,23 @@ namespace llmcore::cpu {
 // KB; 48 and 96 rows were 1 and 3% slower (512 x 2048 x 8192 in int4, one Sapphire Rapids core).
 inline constexpr int64_t kRowChunk = 12 * kTokenTile;
 
-// Queries of one piece of work of attention, unless a group of heads is larger.
-inline constexpr int64_t kAttentionQueries = 4 * kAttentionTile;
+// Queries of one piece of work of attention, unless a group of heads is larger: each tile of keys
+// that comes out of the second-level cache or from further away serves that many.
+inline constexpr int64_t kAttentionQueries = 64;
 
 // Bytes of `rows` quantized rows.
 inline uint64_t ActivationBytes(int64_t rows, int64_t columns) {
   const auto blocks = static_cast<uint64_t>((columns + kBlock - 1) / kBlock);
   return core::RoundUp(static_cast<uint64_t>(rows) * blocks * kActivationBlockBytes, 64);
+}
+
+// Bytes of `rows` rows in bf16: as blocks, or as rows of f32 (RoundRowArgs).
+inline uint64_t Bf16BlockBytes(int64_t rows, int64_t columns) {
+  const auto blocks = static_cast<uint64_t>((columns + kBlock - 1) / kBlock);
+  return core::RoundUp(static_cast<uint64_t>(rows) * blocks * kBf16BlockBytes, 64);
+}
+inline uint64_t Bf16RowBytes(int64_t rows, int64_t columns) {
+  return core::RoundUp(static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns) * 4, 64);
 }
 
 // A thread's piece in a linear layer: sums of two panels, and one block of a weight in f32.
@@ -37,6 +47,13 @@ inline constexpr uint64_t kLinearThreadBytes =
 inline uint64_t AttentionThreadBytes(int64_t queries, int64_t head_dim) {
   return core::RoundUp(
       static_cast<uint64_t>(AttentionScratchFloats(queries, head_dim)) * sizeof(float), 64);
+}
+
+// Records of one row's chunks of keys for `queries` heads, where threads share them out.
+inline uint64_t AttentionRecordBytes(int64_t chunks, int64_t queries, int64_t head_dim) {
+  return core::RoundUp(
+      static_cast<uint64_t>(chunks * queries * AttentionRecordFloats(head_dim)) * sizeof(float),
+      64);
 }
 
 // A workspace cut into `shared` bytes and `per_thread` bytes for each of `threads`.

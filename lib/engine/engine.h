@@ -1,8 +1,7 @@
-// Runs the steps of all sequences of one model, one step at a time on the whole device.
+// The allocation of one model on its device, and the steps of all its sequences.
 #ifndef LLMCORE_LIB_ENGINE_ENGINE_H_
 #define LLMCORE_LIB_ENGINE_ENGINE_H_
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -11,9 +10,10 @@
 
 #include "absl/functional/function_ref.h"
 #include "lib/backend/backend.h"
-#include "lib/backend/step_trace.h"
 #include "lib/base/cancel.h"
 #include "lib/base/status.h"
+#include "lib/engine/batcher.h"
+#include "lib/engine/request.h"
 #include "lib/engine/turnstile.h"
 #include "lib/kv/kv_sequence.h"
 #include "lib/memory/memory_plan.h"
@@ -22,11 +22,8 @@
 
 namespace llmcore::core {
 
-// Receives the logits of a position, [vocabulary], valid during the call.
-using LogitsSink = absl::FunctionRef<void(int64_t position, std::span<const float> logits)>;
-
-// Thread rule: every function from any thread, a sequence from one at a time. Steps of several
-// sequences take turns; what a sequence computes does not depend on the others.
+// Thread rule: every function from any thread, a sequence from one at a time. Sequences that want
+// something at the same time share steps; what one computes does not depend on the others.
 class Engine {
  public:
   // Allocates what `plan` says and loads the weights into it.
@@ -40,7 +37,8 @@ class Engine {
 
   // Computes positions [sequence->length(), end) of `tokens` in steps of at most max_batch_tokens,
   // and gives `sink` the logits of the positions from `first_logits` on, in order. A failed step
-  // changes nothing; the steps before it stay.
+  // changes nothing; the steps before it stay. CANCELLED soon after `cancel` (which may be NULL) is
+  // set, whatever the step is at.
   absl::Status Extend(KvSequence* sequence, std::span<const int32_t> tokens, int64_t end,
                       int64_t first_logits, const CancelToken* cancel, LogitsSink sink);
 
@@ -54,31 +52,28 @@ class Engine {
 
   // Traces the steps that begin from now on, from zero, or stops to. A trace that was stopped stays
   // readable.
-  void SetTrace(bool enabled);
-  std::string TraceJson() const { return trace_.ToJson(); }
+  void SetTrace(bool enabled) { batcher_->SetTrace(enabled); }
+  std::string TraceJson() const { return batcher_->TraceJson(); }
 
   const MemoryPlan& plan() const { return plan_; }
   int32_t vocabulary_size() const { return vocabulary_size_; }
   int32_t free_kv_blocks() const { return pool_->free_blocks(); }
+  size_t waiting() const { return batcher_->waiting(); }  // requests that no step has taken yet
   std::string KvLayoutName() const;
   std::string BackendDescription() const { return backend_->Description(); }
 
  private:
   Engine() = default;
-  absl::Status Step(KvSequence* sequence, std::span<const int32_t> tokens, int64_t end,
-                    int64_t first_logits, const CancelToken* cancel, LogitsSink sink);
 
   MemoryPlan plan_;
   int32_t vocabulary_size_ = 0;
   std::unique_ptr<Backend> backend_;
   // The whole allocation, in the order of MemoryCategory; destroyed before the backend.
   std::vector<std::unique_ptr<DeviceMemory>> memory_;
-  std::span<std::byte> workspace_;
   std::unique_ptr<Decoder> decoder_;
   std::shared_ptr<BlockPool> pool_;
-  Turnstile turnstile_;  // held while a step uses the backend and the buffers
-  std::atomic<bool> tracing_{false};
-  StepTrace trace_;
+  Turnstile turnstile_;               // held while a step uses the backend and the buffers
+  std::unique_ptr<Batcher> batcher_;  // last: its thread uses all of the above
 };
 
 }  // namespace llmcore::core

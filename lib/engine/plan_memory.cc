@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/checked.h"
-#include "lib/model/decoder.h"
+#include "lib/engine/step_buffers.h"
 #include "lib/model/decoder_weights.h"
 
 namespace llmcore::core {
@@ -13,6 +13,9 @@ namespace {
 constexpr int32_t kBlockTokens = 32;          // waste of at most 31 positions a sequence
 constexpr int32_t kDefaultMaxContext = 8192;  // a model's own can be 131,072: 4 GB and more of KV
 constexpr int32_t kDefaultBatchTokens = 512;  // where prompt throughput levels off
+// A batch of 32 reads each weight once for 32 tokens, which is where products take over from
+// reading on today's CPUs. Each costs the logits of a vocabulary.
+constexpr int32_t kDefaultBatchSequences = 32;
 constexpr int64_t kDefaultKvTokens = 8192;
 constexpr int32_t kLeastContext = 256;  // a budget that leaves less is refused
 constexpr int64_t kMaxKvTokens = int64_t{1} << 30;
@@ -57,20 +60,32 @@ absl::Status CheckRequest(const MemoryRequest& request, const ModelConfig& confi
   if (request.max_batch_tokens.has_value()) {
     LLMCORE_RETURN_IF_ERROR(CheckRange("max_batch_tokens", *request.max_batch_tokens, 1, 65536));
   }
+  if (request.max_batch_sequences.has_value()) {
+    LLMCORE_RETURN_IF_ERROR(
+        CheckRange("max_batch_sequences", *request.max_batch_sequences, 1, 4096));
+  }
   return absl::OkStatus();
 }
 
 // All parts of the plan but the KV cache, for steps of plan->max_batch_tokens rows.
-absl::Status PlanFixedParts(const ModelConfig& config, const Backend& backend, MemoryPlan* plan) {
+absl::Status PlanFixedParts(const ModelConfig& config, bool weights_packed, const Backend& backend,
+                            MemoryPlan* plan) {
   const auto part = [plan](MemoryCategory category) -> uint64_t& {
     return plan->bytes[static_cast<int>(category)];
   };
-  const DecoderLimits limits{plan->max_batch_tokens, plan->max_context};
+  const DecoderLimits limits = DecoderLimitsOf(*plan);
   Arena activations;
   Arena host;
   LLMCORE_RETURN_IF_ERROR(Decoder::TakeBuffers(config, limits, &activations, &host).status());
-  LLMCORE_ASSIGN_OR_RETURN(part(MemoryCategory::kWeights),
-                           WeightBytes(config, plan->weight_format, backend));
+  LLMCORE_RETURN_IF_ERROR(StepBuffers::Take(*plan, &host).status());
+  LLMCORE_ASSIGN_OR_RETURN(const WeightSizes weights,
+                           WeightBytes(config, plan->weight_format, weights_packed, backend));
+  const auto weight_bytes = CheckedAdd(weights.allocated, weights.mapped);
+  if (!weight_bytes.has_value()) {
+    return absl::ResourceExhaustedError("the weights are larger than any memory");
+  }
+  part(MemoryCategory::kWeights) = *weight_bytes;
+  plan->mapped_bytes = weights.mapped;
   part(MemoryCategory::kActivations) = activations.used();
   part(MemoryCategory::kHost) = host.used();
   part(MemoryCategory::kWorkspace) =
@@ -79,6 +94,11 @@ absl::Status PlanFixedParts(const ModelConfig& config, const Backend& backend, M
 }
 
 }  // namespace
+
+DecoderLimits DecoderLimitsOf(const MemoryPlan& plan) {
+  return {plan.max_batch_tokens, plan.max_context, plan.max_batch_sequences,
+          plan.activation_format};
+}
 
 KvShape KvShapeOf(const ModelConfig& config, KvFormat format) {
   return {format, config.num_layers, config.num_kv_heads, config.head_dim, kBlockTokens};
@@ -97,7 +117,10 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
       request.max_context.value_or(std::min(LongestContext(config), kDefaultMaxContext));
   plan.max_batch_tokens = request.max_batch_tokens.value_or(
       std::min(kDefaultBatchTokens, std::max(plan.max_context, 1)));
-  LLMCORE_RETURN_IF_ERROR(PlanFixedParts(config, backend, &plan));
+  // More sequences than tokens never fit in a step.
+  plan.max_batch_sequences =
+      std::min(request.max_batch_sequences.value_or(kDefaultBatchSequences), plan.max_batch_tokens);
+  LLMCORE_RETURN_IF_ERROR(PlanFixedParts(config, request.weights_packed, backend, &plan));
 
   const auto block_bytes = CheckedMultiply(backend.KvBlockBytes(KvShapeOf(config, plan.kv_format)),
                                            static_cast<uint64_t>(config.num_layers));

@@ -10,6 +10,7 @@
 #include "lib/base/status.h"
 #include "lib/config/model_config.h"
 #include "lib/memory/memory_plan.h"
+#include "lib/model/decoder.h"
 
 namespace llmcore::core {
 
@@ -18,13 +19,18 @@ struct MemoryRequest {
   WeightFormat weight_format = WeightFormat::kF32;  // never kAuto, like the two below
   KvFormat kv_format = KvFormat::kF32;
   ActivationFormat activation_format = ActivationFormat::kF32;
+  bool weights_packed = false;  // stored as the backend packs them, and so mapped
   std::optional<uint64_t> memory_budget;
   std::optional<int64_t> kv_cache_tokens;
   std::optional<double> kv_cache_fraction;
   std::optional<int32_t> max_context;
   std::optional<int32_t> max_batch_tokens;
+  std::optional<int32_t> max_batch_sequences;
   uint64_t free_memory = 0;  // of the device, for kv_cache_fraction without a budget
 };
+
+// The buffers of the largest step of a plan.
+DecoderLimits DecoderLimitsOf(const MemoryPlan& plan);
 
 KvShape KvShapeOf(const ModelConfig& config, KvFormat format);
 

@@ -1,20 +1,18 @@
-// A lock that is granted in the order of asking and that a waiting thread can be called away from.
+// A lock that is granted in the order of asking.
 #ifndef LLMCORE_LIB_ENGINE_TURNSTILE_H_
 #define LLMCORE_LIB_ENGINE_TURNSTILE_H_
 
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "lib/base/cancel.h"
-#include "lib/base/status.h"
 
 namespace llmcore::core {
 
-// Thread-safe. Whoever passes holds the turnstile until the Pass is destroyed.
+// Thread-safe. Whoever passes holds the turnstile until the Pass is destroyed. A mutex would not
+// do: the thread that runs step after step could take it again before those who wait wake up.
 class Turnstile {
  public:
   class Pass {
@@ -31,8 +29,7 @@ class Turnstile {
     Turnstile* turnstile_;
   };
 
-  // Waits for its turn. CANCELLED within about 5 ms when `cancel` (which may be NULL) is set.
-  absl::StatusOr<Pass> Enter(const CancelToken* cancel);
+  Pass Enter();
 
  private:
   void Leave();
@@ -42,8 +39,7 @@ class Turnstile {
   std::mutex mutex_;
   std::condition_variable left_;
   uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool held_ ABSL_GUARDED_BY(mutex_) = false;
-  std::deque<uint64_t> waiting_ ABSL_GUARDED_BY(mutex_);
+  uint64_t serving_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace llmcore::core

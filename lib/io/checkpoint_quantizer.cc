@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -10,13 +11,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "lib/base/file.h"
 #include "lib/base/thread_pool.h"
-#include "lib/config/model_config.h"
 #include "lib/io/checkpoint.h"
-#include "lib/io/model_path.h"
+#include "lib/io/quantized_directory.h"
 #include "lib/tensor/float16.h"
 #include "lib/tensor/int4.h"
 #include "lib/tensor/int8.h"
@@ -131,47 +130,6 @@ RowResult QuantizeRow(const std::byte* row, DType dtype, const StoredShape& shap
   return result;
 }
 
-// ---- Files --------------------------------------------------------------------------------------
-
-// Text and settings around the weights; anything else (other weight formats, images) stays behind.
-bool IsCopied(absl::string_view name) {
-  if (name == "config.json" || absl::EndsWith(name, ".index.json")) return false;
-  for (const absl::string_view suffix : {".json", ".jinja", ".model", ".txt", ".md"}) {
-    if (absl::EndsWith(name, suffix)) return true;
-  }
-  return absl::StartsWith(name, "LICENSE") || absl::StartsWith(name, "NOTICE");
-}
-
-absl::Status CopyFile(const std::string& from, const std::string& to) {
-  LLMCORE_ASSIGN_OR_RETURN(const MappedFile source, MappedFile::Open(from));
-  LLMCORE_ASSIGN_OR_RETURN(AtomicFileWriter writer, AtomicFileWriter::Create(to));
-  LLMCORE_RETURN_IF_ERROR(writer.Append(source.bytes()));
-  return writer.Commit();
-}
-
-// The original text with quantization_config as its first member, so that all else stays as it is.
-absl::Status WriteConfig(const std::string& from, const std::string& to, WeightFormat format) {
-  LLMCORE_ASSIGN_OR_RETURN(const JsonObject json, ReadJsonObject(from));
-  if (json.Find("quantization_config") != nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(from, " has a \"quantization_config\" already"));
-  }
-  LLMCORE_ASSIGN_OR_RETURN(std::string text, ReadFile(from, JsonLimits().max_bytes));
-  const size_t brace = text.find('{');  // the root is an object
-  text.insert(brace + 1, absl::StrCat("\n  \"quantization_config\": {\n"
-                                      "    \"quant_method\": \"llmcore\",\n"
-                                      "    \"format_version\": 1,\n"
-                                      "    \"format\": \"",
-                                      WeightFormatName(format),
-                                      "\",\n"
-                                      "    \"block_size\": 128,\n"
-                                      "    \"layout\": \"rows\"\n"
-                                      "  }",
-                                      json.size() == 0 ? "" : ","));
-  LLMCORE_ASSIGN_OR_RETURN(AtomicFileWriter writer, AtomicFileWriter::Create(to));
-  LLMCORE_RETURN_IF_ERROR(writer.Append(text));
-  return writer.Commit();
-}
-
 // ---- The weights --------------------------------------------------------------------------------
 
 class Quantizer {
@@ -180,7 +138,8 @@ class Quantizer {
             const WorkControl& control, const QuantizedTensorCallback& on_tensor)
       : checkpoint_(checkpoint), options_(options), control_(control), on_tensor_(on_tensor) {}
 
-  absl::Status Write(const std::string& path, bool tied);
+  absl::Status Write(const std::string& path,
+                     const std::vector<std::pair<std::string, std::string>>& metadata, bool tied);
 
  private:
   absl::Status Plan(bool tied);
@@ -236,15 +195,11 @@ std::vector<SafetensorsWriter::Tensor> Quantizer::Header() const {
   return tensors;
 }
 
-absl::Status Quantizer::Write(const std::string& path, bool tied) {
+absl::Status Quantizer::Write(const std::string& path,
+                              const std::vector<std::pair<std::string, std::string>>& metadata,
+                              bool tied) {
   LLMCORE_RETURN_IF_ERROR(Plan(tied));
   LLMCORE_ASSIGN_OR_RETURN(pool_, ThreadPool::Create(options_.threads));
-  const std::vector<std::pair<std::string, std::string>> metadata = {
-      {"format", "pt"},
-      {"llmcore.quantization", std::string(WeightFormatName(options_.format))},
-      {"llmcore.format_version", "1"},
-      {"llmcore.block_size", "128"},
-      {"llmcore.layout", "rows"}};
   LLMCORE_ASSIGN_OR_RETURN(SafetensorsWriter writer,
                            SafetensorsWriter::Create(path, Header(), metadata));
   LLMCORE_RETURN_IF_ERROR(control_.Report(kStage, 0, total_));
@@ -336,42 +291,25 @@ absl::Status Quantizer::Quantize(const TensorView& tensor, SafetensorsWriter* wr
 }  // namespace
 
 std::string QuantizedTensor::ToString() const {
-  return absl::StrFormat("%s %s %s %u bytes -> %s %u bytes, relative error %.4f", name,
-                         ShapeText(shape), DTypeName(dtype), source_bytes, WeightFormatName(format),
-                         stored_bytes, relative_error);
+  // absl::StrFormat ends the process where memory runs out.
+  char error[32];
+  std::snprintf(error, sizeof error, "%.4f", relative_error);
+  return absl::StrCat(name, " ", ShapeText(shape), " ", DTypeName(dtype), " ", source_bytes,
+                      " bytes -> ", WeightFormatName(format), " ", stored_bytes,
+                      " bytes, relative error ", error);
 }
 
 absl::Status QuantizeCheckpoint(const std::string& source, const std::string& destination,
                                 const QuantizationOptions& options, const WorkControl& control,
                                 const QuantizedTensorCallback& on_tensor) {
-  if (options.format != WeightFormat::kInt4 && options.format != WeightFormat::kInt8) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a checkpoint is quantized to int4 or int8, not ", WeightFormatName(options.format)));
-  }
-  if (destination.empty()) return absl::InvalidArgumentError("the destination's path is empty");
-  LLMCORE_ASSIGN_OR_RETURN(const std::string directory, ResolveModelPath(source));
-  LLMCORE_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(directory));
-  if (config.quantization.has_value()) {
-    return absl::InvalidArgumentError(absl::StrCat(directory, " is quantized already, to ",
-                                                   WeightFormatName(config.quantization->format),
-                                                   "; start from the original"));
-  }
-  LLMCORE_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(directory));
-  LLMCORE_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(directory));
-
-  LLMCORE_ASSIGN_OR_RETURN(AtomicDirectoryWriter writer,
-                           AtomicDirectoryWriter::Create(destination));
-  for (const std::string& name : names) {
-    const std::string path = JoinPath(directory, name);
-    if (!IsCopied(name) || !FileExists(path)) continue;
-    LLMCORE_RETURN_IF_ERROR(CopyFile(path, JoinPath(writer.path(), name)));
-  }
-  LLMCORE_RETURN_IF_ERROR(WriteConfig(JoinPath(directory, "config.json"),
-                                      JoinPath(writer.path(), "config.json"), options.format));
-  Quantizer quantizer(checkpoint, options, control, on_tensor);
-  LLMCORE_RETURN_IF_ERROR(
-      quantizer.Write(JoinPath(writer.path(), "model.safetensors"), config.tie_word_embeddings));
-  return writer.Commit();
+  StoredQuantization stored;
+  stored.format = options.format;
+  LLMCORE_ASSIGN_OR_RETURN(QuantizedDirectory directory,
+                           QuantizedDirectory::Create(source, destination, stored));
+  Quantizer quantizer(directory.checkpoint(), options, control, on_tensor);
+  LLMCORE_RETURN_IF_ERROR(quantizer.Write(directory.weights_path(), directory.metadata(),
+                                          directory.config().tie_word_embeddings));
+  return directory.Commit();
 }
 
 }  // namespace llmcore::core

@@ -97,11 +97,14 @@ class SafetensorsWriter {
     TensorShape shape;
   };
 
-  // Writes the header (padded with spaces to a multiple of 8). Names must differ.
+  // Writes the header, padded with spaces so that the data begins at a multiple of `alignment`, a
+  // multiple of 8. Names must differ.
   static absl::StatusOr<SafetensorsWriter> Create(
       const std::string& path, const std::vector<Tensor>& tensors,
-      const std::vector<std::pair<std::string, std::string>>& metadata);
+      const std::vector<std::pair<std::string, std::string>>& metadata, uint64_t alignment = 8);
 
+  // Reaches the file in aligned pieces of 4 MB, which Linux keeps on huge pages of the page cache
+  // where the file system can: a mapping of such a file is as fast as memory of huge pages.
   absl::Status Append(std::span<const std::byte> bytes);
   // An error unless exactly the bytes of all tensors were appended.
   absl::Status Commit();
@@ -109,8 +112,11 @@ class SafetensorsWriter {
  private:
   explicit SafetensorsWriter(AtomicFileWriter file) : file_(std::move(file)) {}
 
+  absl::Status Flush();
+
   AtomicFileWriter file_;
-  uint64_t expected_size_ = 0;  // of the whole file
+  uint64_t expected_size_ = 0;      // of the whole file
+  std::vector<std::byte> pending_;  // what comes after what the file has, less than a piece
 };
 
 }  // namespace llmcore::core

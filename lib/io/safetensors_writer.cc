@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,8 @@
 
 namespace llmcore::core {
 namespace {
+
+constexpr size_t kPieceBytes = size_t{4} << 20;  // two huge pages
 
 absl::StatusOr<uint64_t> BytesOf(const SafetensorsWriter::Tensor& tensor) {
   std::optional<uint64_t> bits = static_cast<uint64_t>(DTypeBits(tensor.dtype));
@@ -37,7 +40,7 @@ void AppendMetadata(const std::vector<std::pair<std::string, std::string>>& meta
 
 absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(
     const std::string& path, const std::vector<Tensor>& tensors,
-    const std::vector<std::pair<std::string, std::string>>& metadata) {
+    const std::vector<std::pair<std::string, std::string>>& metadata, uint64_t alignment) {
   std::string header = "{";
   if (!metadata.empty()) AppendMetadata(metadata, &header);
   HashSet<absl::string_view> names;
@@ -62,7 +65,8 @@ absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(
     offset = *end;
   }
   header.push_back('}');
-  header.resize(RoundUp(header.size(), 8), ' ');
+  constexpr uint64_t kLengthBytes = sizeof(uint64_t);
+  header.resize(RoundUp(header.size() + kLengthBytes, alignment) - kLengthBytes, ' ');
   if (header.size() > kMaxSafetensorsHeader) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": a header of ", header.size(),
                                                    " bytes is above the limit of ",
@@ -72,20 +76,40 @@ absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(
   LLMCORE_ASSIGN_OR_RETURN(AtomicFileWriter file, AtomicFileWriter::Create(path));
   SafetensorsWriter writer(std::move(file));
   const uint64_t length = header.size();
-  LLMCORE_RETURN_IF_ERROR(writer.file_.Append(std::as_bytes(std::span(&length, 1))));
-  LLMCORE_RETURN_IF_ERROR(writer.file_.Append(header));
-  writer.expected_size_ = writer.file_.size() + offset;
+  writer.expected_size_ = sizeof(length) + header.size() + offset;
+  LLMCORE_RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(&length, 1))));
+  LLMCORE_RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(header.data(), header.size()))));
   return writer;
 }
 
 absl::Status SafetensorsWriter::Append(std::span<const std::byte> bytes) {
-  if (bytes.size() > expected_size_ - file_.size()) {
+  if (bytes.size() > expected_size_ - file_.size() - pending_.size()) {
     return absl::InternalError("more tensor data than the header has room for");
   }
-  return file_.Append(bytes);
+  while (!bytes.empty()) {
+    const size_t room = kPieceBytes - pending_.size();
+    if (pending_.empty() && bytes.size() >= kPieceBytes) {
+      const size_t whole = bytes.size() / kPieceBytes * kPieceBytes;
+      LLMCORE_RETURN_IF_ERROR(file_.Append(bytes.first(whole)));
+      bytes = bytes.subspan(whole);
+      continue;
+    }
+    const auto piece = bytes.first(std::min(room, bytes.size()));
+    pending_.insert(pending_.end(), piece.begin(), piece.end());
+    bytes = bytes.subspan(piece.size());
+    if (pending_.size() == kPieceBytes) LLMCORE_RETURN_IF_ERROR(Flush());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SafetensorsWriter::Flush() {
+  LLMCORE_RETURN_IF_ERROR(file_.Append(pending_));
+  pending_.clear();
+  return absl::OkStatus();
 }
 
 absl::Status SafetensorsWriter::Commit() {
+  LLMCORE_RETURN_IF_ERROR(Flush());
   if (file_.size() != expected_size_) {
     return absl::InternalError(absl::StrCat("tensor data ends at byte ", file_.size(),
                                             " of the promised ", expected_size_));

@@ -10,19 +10,22 @@ BlockPool::BlockPool(int32_t blocks, uint64_t block_bytes)
   for (BlockId block = blocks; block > 0; --block) free_.push_back(block - 1);
 }
 
-absl::StatusOr<BlockId> BlockPool::Allocate() {
+absl::Status BlockPool::Allocate(std::span<BlockId> blocks) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (free_.empty()) {
+  if (blocks.size() > free_.size()) {
     return ResourceExhaustedError(
-        absl::StrCat("the KV cache is full: its ", capacity_,
-                     " blocks are in use by the sessions of this model (kv_cache_tokens makes it "
+        absl::StrCat("the KV cache is full: ", blocks.size(), " blocks are wanted, and ",
+                     free_.size(), " of its ", capacity_,
+                     " are not in use by the sessions of this model (kv_cache_tokens makes it "
                      "larger)"),
-        block_bytes_);
+        (blocks.size() - free_.size()) * block_bytes_);
   }
-  const BlockId block = free_.back();
-  free_.pop_back();
-  references_[static_cast<size_t>(block)] = 1;
-  return block;
+  for (BlockId& block : blocks) {
+    block = free_.back();
+    free_.pop_back();
+    references_[static_cast<size_t>(block)] = 1;
+  }
+  return absl::OkStatus();
 }
 
 void BlockPool::Share(BlockId block) {

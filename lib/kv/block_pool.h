@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -19,8 +20,9 @@ class BlockPool {
   // `block_bytes`: one block in all layers, for the errors.
   BlockPool(int32_t blocks, uint64_t block_bytes);
 
-  // A block with one reference. RESOURCE_EXHAUSTED with the bytes of one block when none is free.
-  absl::StatusOr<BlockId> Allocate();
+  // Fills `blocks` with blocks of one reference each, or takes none: RESOURCE_EXHAUSTED with the
+  // bytes of the blocks that are missing.
+  absl::Status Allocate(std::span<BlockId> blocks);
   // One more reference to a block that has one.
   void Share(BlockId block);
   // One reference less; the last one frees the block.

@@ -1,63 +1,66 @@
 #include "lib/kv/kv_sequence.h"
 
-#include "lib/base/checked.h"
+#include <algorithm>
 
 namespace llmcore::core {
+
+KvReservation& KvReservation::operator=(KvReservation&& other) noexcept {
+  if (this == &other) return *this;
+  Release();
+  pool_ = std::exchange(other.pool_, nullptr);
+  table_ = other.table_;
+  end_ = other.end_;
+  first_new_ = other.first_new_;
+  copy_ = other.copy_;
+  return *this;
+}
+
+void KvReservation::Release() {
+  if (pool_ == nullptr) return;
+  for (const BlockId block : table_.subspan(first_new_)) pool_->Release(block);
+  pool_ = nullptr;
+}
 
 KvSequence::~KvSequence() {
   for (const BlockId block : blocks_) pool_->Release(block);
 }
 
-absl::Status KvSequence::Reserve(int64_t end, BlockCopy* copy) {
-  *copy = {-1, -1};
-  const size_t wanted =
-      CeilDivide(static_cast<uint64_t>(end), static_cast<uint64_t>(block_tokens_));
+absl::StatusOr<KvReservation> KvSequence::Reserve(int64_t end, std::span<BlockId> table) const {
+  const size_t wanted = BlocksFor(end);
+  if (end <= length_ || wanted > table.size()) {
+    return absl::InternalError("a reservation that its block table cannot hold");
+  }
   const auto first = static_cast<size_t>(length_ / block_tokens_);
-  blocks_before_ = blocks_.size();
-  pending_copy_ = {-1, -1};
-  blocks_.reserve(wanted);
-  if (first < blocks_.size() && first < wanted && pool_->references(blocks_[first]) > 1) {
-    LLMCORE_ASSIGN_OR_RETURN(const BlockId own, pool_->Allocate());
-    pending_copy_ = {blocks_[first], own};
-    blocks_[first] = own;
-    // A block whose first position is written next holds nothing to keep.
-    if (length_ % block_tokens_ != 0) *copy = pending_copy_;
-  }
-  while (blocks_.size() < wanted) {
-    absl::StatusOr<BlockId> block = pool_->Allocate();
-    if (!block.ok()) {
-      Rollback();
-      return block.status();
-    }
-    blocks_.push_back(*block);
-  }
-  return absl::OkStatus();
+  const bool shared = first < blocks_.size() && pool_->references(blocks_[first]) > 1;
+  const size_t first_new = shared ? first : blocks_.size();
+  LLMCORE_RETURN_IF_ERROR(pool_->Allocate(table.subspan(first_new, wanted - first_new)));
+  std::copy_n(blocks_.begin(), first_new, table.begin());
+  KvReservation reservation;
+  reservation.pool_ = pool_.get();
+  reservation.table_ = table.first(wanted);
+  reservation.end_ = end;
+  reservation.first_new_ = first_new;
+  // A block whose first position is written next holds nothing to keep.
+  if (shared && length_ % block_tokens_ != 0) reservation.copy_ = {blocks_[first], table[first]};
+  return reservation;
 }
 
-void KvSequence::Commit(int64_t end) {
-  length_ = end;
-  if (pending_copy_.from >= 0) pool_->Release(pending_copy_.from);
-  pending_copy_ = {-1, -1};
-  blocks_before_ = blocks_.size();
-}
-
-void KvSequence::Rollback() {
-  while (blocks_.size() > blocks_before_) {
+void KvSequence::Commit(KvReservation reservation) {
+  const std::span<const BlockId> table = reservation.blocks();
+  while (blocks_.size() > reservation.first_new_) {  // a shared block that was replaced
     pool_->Release(blocks_.back());
     blocks_.pop_back();
   }
-  if (pending_copy_.from >= 0) {
-    blocks_[static_cast<size_t>(length_ / block_tokens_)] = pending_copy_.from;
-    pool_->Release(pending_copy_.to);
-  }
-  pending_copy_ = {-1, -1};
+  blocks_.insert(blocks_.end(), table.begin() + static_cast<ptrdiff_t>(blocks_.size()),
+                 table.end());
+  length_ = reservation.end_;
+  reservation.pool_ = nullptr;
 }
 
 void KvSequence::Truncate(int64_t length) {
   if (length >= length_) return;
   length_ = length;
-  const size_t kept =
-      CeilDivide(static_cast<uint64_t>(length), static_cast<uint64_t>(block_tokens_));
+  const size_t kept = BlocksFor(length);
   while (blocks_.size() > kept) {
     pool_->Release(blocks_.back());
     blocks_.pop_back();
@@ -68,7 +71,6 @@ KvSequence KvSequence::Fork() const {
   KvSequence fork(pool_, block_tokens_);
   fork.blocks_ = blocks_;
   fork.length_ = length_;
-  fork.blocks_before_ = blocks_.size();
   for (const BlockId block : blocks_) pool_->Share(block);
   return fork;
 }

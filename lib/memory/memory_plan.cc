@@ -28,7 +28,8 @@ uint64_t MemoryPlan::total() const {
 }
 
 std::string MemoryPlan::ToJson() const {
-  std::string json = absl::StrCat("{\"total_bytes\": ", total(), ", \"bytes\": {");
+  std::string json = absl::StrCat("{\"total_bytes\": ", total(),
+                                  ", \"mapped_bytes\": ", mapped_bytes, ", \"bytes\": {");
   for (int i = 0; i < kMemoryCategories; ++i) {
     absl::StrAppend(&json, i == 0 ? "" : ", ", "\"",
                     MemoryCategoryName(static_cast<MemoryCategory>(i)), "\": ", bytes[i]);
@@ -39,6 +40,7 @@ std::string MemoryPlan::ToJson() const {
                   "\", \"kv_format\": \"", KvFormatName(kv_format), "\", \"activation_format\": \"",
                   ActivationFormatName(activation_format), "\", \"max_context\": ", max_context,
                   ", \"max_batch_tokens\": ", max_batch_tokens,
+                  ", \"max_batch_sequences\": ", max_batch_sequences,
                   ", \"kv_cache_tokens\": ", kv_cache_tokens(),
                   ", \"kv_block_tokens\": ", kv_block_tokens, "}");
   return json;

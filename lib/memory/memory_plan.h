@@ -22,20 +22,25 @@ absl::string_view MemoryCategoryName(MemoryCategory category);  // "weights", "k
 
 struct MemoryPlan {
   uint64_t bytes[kMemoryCategories] = {};
+  // How many bytes of the weights are not allocated but pages of a mapped file (a packed
+  // checkpoint): resident while they are used, shared with other processes that map it, and taken
+  // back by the system where memory is short, at the price of reading them again.
+  uint64_t mapped_bytes = 0;
 
   // What the bytes follow from, with every "auto" resolved.
   std::string device;
   WeightFormat weight_format = WeightFormat::kF32;
   KvFormat kv_format = KvFormat::kF32;
   ActivationFormat activation_format = ActivationFormat::kF32;
-  int32_t max_context = 0;       // positions of one sequence
-  int32_t max_batch_tokens = 0;  // rows of a step
+  int32_t max_context = 0;          // positions of one sequence
+  int32_t max_batch_tokens = 0;     // rows of a step
+  int32_t max_batch_sequences = 0;  // sequences of a step, and rows of logits that it gives
   int32_t kv_blocks = 0;
   int32_t kv_block_tokens = 0;
 
   uint64_t total() const;
   int64_t kv_cache_tokens() const { return int64_t{kv_blocks} * kv_block_tokens; }
-  // {"total_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}
+  // {"total_bytes": n, "mapped_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}
   std::string ToJson() const;
 };
 

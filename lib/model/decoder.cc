@@ -32,21 +32,23 @@ absl::StatusOr<DecoderBuffers> Decoder::TakeBuffers(const ModelConfig& config,
   LLMCORE_ASSIGN_OR_RETURN(buffers.qkv, take(activations, rows, QkvColumns(config)));
   LLMCORE_ASSIGN_OR_RETURN(buffers.attention, take(activations, rows, AttentionColumns(config)));
   LLMCORE_ASSIGN_OR_RETURN(buffers.gated, take(activations, rows, config.intermediate_size));
-  LLMCORE_ASSIGN_OR_RETURN(buffers.head_in, take(activations, kLogitRows, config.hidden_size));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.head_in,
+                           take(activations, limits.max_logits, config.hidden_size));
   LLMCORE_ASSIGN_OR_RETURN(buffers.cos_sin, take(host, rows, config.head_dim));
-  LLMCORE_ASSIGN_OR_RETURN(buffers.logits, take(host, kLogitRows, config.vocab_size));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.logits, take(host, limits.max_logits, config.vocab_size));
+  buffers.max_logits = limits.max_logits;
   return buffers;
 }
 
 StepLimits Decoder::WorkspaceLimits(const ModelConfig& config, const DecoderLimits& limits) {
   StepLimits step;
   step.rows = limits.max_rows;
-  step.max_columns =
-      std::max({int64_t{config.hidden_size}, int64_t{config.intermediate_size}, QkvColumns(config),
-                AttentionColumns(config), int64_t{config.vocab_size}});
+  step.max_columns = std::max(
+      {int64_t{config.hidden_size}, int64_t{config.intermediate_size}, AttentionColumns(config)});
   step.heads = config.num_heads;
   step.head_dim = config.head_dim;
   step.max_context = limits.max_context;
+  step.activation_format = limits.activation_format;
   return step;
 }
 
@@ -128,7 +130,9 @@ absl::Status Decoder::MlpBlock(Backend& backend, const StepContext& context, int
 absl::Status Decoder::Head(Backend& backend, const StepContext& context, const StepInput& input) {
   const auto count = static_cast<int64_t>(input.logit_rows.size());
   if (count == 0) return absl::OkStatus();
-  if (count > kLogitRows) return absl::InternalError("more logits asked for than a step can give");
+  if (count > buffers_.max_logits) {
+    return absl::InternalError("more logits asked for than a step can give");
+  }
   const Matrix hidden{buffers_.hidden, input.batch.rows(), config_.hidden_size};
   const Matrix last{buffers_.head_in, count, config_.hidden_size};
   LLMCORE_RETURN_IF_ERROR(GatherRows(backend, context, {hidden, input.logit_rows, last}));

@@ -19,6 +19,8 @@ namespace llmcore::core {
 struct DecoderLimits {
   int32_t max_rows = 0;     // tokens of a step
   int32_t max_context = 0;  // positions of a sequence
+  int32_t max_logits = 0;   // rows whose logits are wanted
+  ActivationFormat activation_format = ActivationFormat::kAuto;
 };
 
 // The rows of a step whose hidden state lives between operations.
@@ -28,23 +30,21 @@ struct DecoderBuffers {
   float* qkv = nullptr;        // [rows, (heads + 2 * kv_heads) * head_dim]
   float* attention = nullptr;  // [rows, heads * head_dim]
   float* gated = nullptr;      // [rows, intermediate]
-  float* head_in = nullptr;    // [Decoder::kLogitRows, hidden]
+  float* head_in = nullptr;    // [max_logits, hidden]
   // On the host:
   float* cos_sin = nullptr;  // [rows, head_dim]
-  float* logits = nullptr;   // [Decoder::kLogitRows, vocabulary]
+  float* logits = nullptr;   // [max_logits, vocabulary]
+  int32_t max_logits = 0;
 };
 
 struct StepInput {
   std::span<const int32_t> tokens;  // [rows]
   Batch batch;
-  std::span<const int32_t> logit_rows;  // rows whose logits are wanted, at most kLogitRows
+  std::span<const int32_t> logit_rows;  // rows whose logits are wanted, at most max_logits
 };
 
 class Decoder {
  public:
-  // Rows of logits that one step can give.
-  static constexpr int32_t kLogitRows = 32;
-
   // Takes the buffers of the largest step from `activations` (device) and `host`.
   static absl::StatusOr<DecoderBuffers> TakeBuffers(const ModelConfig& config,
                                                     const DecoderLimits& limits, Arena* activations,

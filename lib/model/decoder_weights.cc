@@ -7,144 +7,59 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/hash_map.h"
+#include "lib/base/quote.h"
+#include "lib/model/visit_weights.h"
 #include "lib/tensor/float16.h"
 
 namespace llmcore::core {
 namespace {
 
-// A tensor of the checkpoint that becomes part of a weight.
-struct Part {
-  std::string name;
-  int64_t rows;
-};
-
-// What is done with each weight of a decoder; the walk below names them all.
-class Visitor {
+class Measurer : public WeightVisitor {
  public:
-  virtual ~Visitor() = default;
-  // A packed weight of `parts`, each [part.rows, columns].
-  virtual absl::Status Packed(WeightKind kind, int64_t columns, const std::vector<Part>& parts,
-                              PackedWeight* weight) = 0;
-  // A vector of `parts`, each [part.rows], one after the other.
-  virtual absl::Status Vector(const std::vector<Part>& parts, const float** vector) = 0;
-};
+  Measurer(WeightFormat format, bool packed, const Backend& backend)
+      : format_(format), packed_(packed), backend_(backend) {}
 
-absl::Status VisitLayer(const ModelConfig& config, int32_t index, Visitor& visitor,
-                        LayerWeights* layer) {
-  const int64_t hidden = config.hidden_size;
-  const int64_t inner = config.intermediate_size;
-  const int64_t q_rows = int64_t{config.num_heads} * config.head_dim;
-  const int64_t kv_rows = int64_t{config.num_kv_heads} * config.head_dim;
-  const std::string prefix = absl::StrCat("model.layers.", index, ".");
-  const auto name = [&prefix](absl::string_view suffix) { return absl::StrCat(prefix, suffix); };
-  const auto plain = WeightKind::kPlain;
-
-  LLMCORE_RETURN_IF_ERROR(
-      visitor.Vector({{name("input_layernorm.weight"), hidden}}, &layer->attention_norm));
-  LLMCORE_RETURN_IF_ERROR(visitor.Packed(plain, hidden,
-                                         {{name("self_attn.q_proj.weight"), q_rows},
-                                          {name("self_attn.k_proj.weight"), kv_rows},
-                                          {name("self_attn.v_proj.weight"), kv_rows}},
-                                         &layer->qkv));
-  if (config.qkv_bias) {
-    LLMCORE_RETURN_IF_ERROR(visitor.Vector({{name("self_attn.q_proj.bias"), q_rows},
-                                            {name("self_attn.k_proj.bias"), kv_rows},
-                                            {name("self_attn.v_proj.bias"), kv_rows}},
-                                           &layer->qkv_bias));
-  }
-  if (config.qk_norm) {
-    LLMCORE_RETURN_IF_ERROR(
-        visitor.Vector({{name("self_attn.q_norm.weight"), config.head_dim}}, &layer->q_norm));
-    LLMCORE_RETURN_IF_ERROR(
-        visitor.Vector({{name("self_attn.k_norm.weight"), config.head_dim}}, &layer->k_norm));
-  }
-  LLMCORE_RETURN_IF_ERROR(visitor.Packed(plain, q_rows, {{name("self_attn.o_proj.weight"), hidden}},
-                                         &layer->attention_out));
-  if (config.output_bias) {
-    LLMCORE_RETURN_IF_ERROR(
-        visitor.Vector({{name("self_attn.o_proj.bias"), hidden}}, &layer->attention_out_bias));
-  }
-  LLMCORE_RETURN_IF_ERROR(
-      visitor.Vector({{name("post_attention_layernorm.weight"), hidden}}, &layer->mlp_norm));
-  LLMCORE_RETURN_IF_ERROR(
-      visitor.Packed(WeightKind::kGated, hidden,
-                     {{name("mlp.gate_proj.weight"), inner}, {name("mlp.up_proj.weight"), inner}},
-                     &layer->gate_up));
-  LLMCORE_RETURN_IF_ERROR(
-      visitor.Packed(plain, inner, {{name("mlp.down_proj.weight"), hidden}}, &layer->down));
-  if (config.mlp_bias) {
-    LLMCORE_RETURN_IF_ERROR(
-        visitor.Vector({{name("mlp.gate_proj.bias"), inner}}, &layer->gate_bias));
-    LLMCORE_RETURN_IF_ERROR(visitor.Vector({{name("mlp.up_proj.bias"), inner}}, &layer->up_bias));
-    LLMCORE_RETURN_IF_ERROR(
-        visitor.Vector({{name("mlp.down_proj.bias"), hidden}}, &layer->down_bias));
-  }
-  return absl::OkStatus();
-}
-
-// Names every weight of the model (the tensor names of the Llama, Mistral, Qwen2 and Qwen3 code of
-// Hugging Face transformers) in the order in which they lie in memory.
-absl::Status VisitWeights(const ModelConfig& config, Visitor& visitor, DecoderWeights* weights) {
-  LLMCORE_RETURN_IF_ERROR(visitor.Packed(WeightKind::kPlain, config.hidden_size,
-                                         {{"model.embed_tokens.weight", config.vocab_size}},
-                                         &weights->embedding));
-  weights->layers.resize(static_cast<size_t>(config.num_layers));
-  for (int32_t i = 0; i < config.num_layers; ++i) {
-    LLMCORE_RETURN_IF_ERROR(
-        VisitLayer(config, i, visitor, &weights->layers[static_cast<size_t>(i)]));
-  }
-  LLMCORE_RETURN_IF_ERROR(
-      visitor.Vector({{"model.norm.weight", config.hidden_size}}, &weights->final_norm));
-  if (config.tie_word_embeddings) {
-    weights->head = weights->embedding;
-    return absl::OkStatus();
-  }
-  return visitor.Packed(WeightKind::kPlain, config.hidden_size,
-                        {{"lm_head.weight", config.vocab_size}}, &weights->head);
-}
-
-WeightShape ShapeOf(WeightFormat format, WeightKind kind, int64_t columns,
-                    const std::vector<Part>& parts) {
-  WeightShape shape{format, kind, 0, columns};
-  for (const Part& part : parts) shape.rows += part.rows;
-  return shape;
-}
-
-class Measurer : public Visitor {
- public:
-  Measurer(WeightFormat format, const Backend& backend) : format_(format), backend_(backend) {}
-
-  absl::Status Packed(WeightKind kind, int64_t columns, const std::vector<Part>& parts,
+  absl::Status Packed(WeightKind kind, int64_t columns, const std::vector<WeightPart>& parts,
                       PackedWeight*) override {
-    return arena_.Take(backend_.PackedWeightBytes(ShapeOf(format_, kind, columns, parts))).status();
+    const uint64_t bytes = backend_.PackedWeightBytes(ShapeOf(format_, kind, columns, parts));
+    return (packed_ ? mapped_ : arena_).Take(bytes).status();
   }
-  absl::Status Vector(const std::vector<Part>& parts, const float**) override {
+  absl::Status Vector(const std::vector<WeightPart>& parts, const float**) override {
     uint64_t length = 0;
-    for (const Part& part : parts) length += static_cast<uint64_t>(part.rows);
+    for (const WeightPart& part : parts) length += static_cast<uint64_t>(part.rows);
     return arena_.TakeArray<float>(length).status();
   }
-  uint64_t bytes() const { return arena_.used(); }
+  WeightSizes sizes() const { return {arena_.used(), mapped_.used()}; }
 
  private:
   const WeightFormat format_;
+  const bool packed_;
   const Backend& backend_;
   Arena arena_;
+  Arena mapped_;
 };
 
-class Checker : public Visitor {
+class Checker : public WeightVisitor {
  public:
-  explicit Checker(const WeightSource& source) : source_(source) {}
+  Checker(const WeightSource& source, const Backend& backend)
+      : source_(source), backend_(backend), packed_(!source.packed_layout().empty()) {}
 
-  absl::Status Packed(WeightKind, int64_t columns, const std::vector<Part>& parts,
+  absl::Status Packed(WeightKind kind, int64_t columns, const std::vector<WeightPart>& parts,
                       PackedWeight*) override {
-    for (const Part& part : parts) {
+    if (packed_) {
+      const std::string name = PackedName(parts);
+      known_.insert(name);
+      const WeightShape shape = ShapeOf(source_.stored_format(), kind, columns, parts);
+      return source_.FindPacked(name, backend_.PackedWeightBytes(shape)).status();
+    }
+    for (const WeightPart& part : parts) {
       LLMCORE_RETURN_IF_ERROR(source_.Find(part.name, part.rows, columns).status());
       known_.insert(part.name);
     }
     return absl::OkStatus();
   }
-  absl::Status Vector(const std::vector<Part>& parts, const float**) override {
-    for (const Part& part : parts) {
+  absl::Status Vector(const std::vector<WeightPart>& parts, const float**) override {
+    for (const WeightPart& part : parts) {
       LLMCORE_RETURN_IF_ERROR(source_.Find(part.name, 1, part.rows).status());
       known_.insert(part.name);
     }
@@ -165,6 +80,8 @@ class Checker : public Visitor {
 
  private:
   const WeightSource& source_;
+  const Backend& backend_;
+  const bool packed_;
   HashSet<std::string> known_;
 };
 
@@ -202,7 +119,7 @@ uint64_t SourceBytes(const SourceMatrix& source) {
   return elements * static_cast<uint64_t>(DTypeSize(source.dtype));
 }
 
-class Loader : public Visitor {
+class Loader : public WeightVisitor {
  public:
   Loader(WeightFormat format, const WeightSource& source, Backend* backend, Arena* arena,
          const WorkControl& control, uint64_t total)
@@ -211,23 +128,25 @@ class Loader : public Visitor {
         backend_(*backend),
         arena_(*arena),
         control_(control),
+        packed_(!source.packed_layout().empty()),
         total_(total) {}
 
-  absl::Status Packed(WeightKind kind, int64_t columns, const std::vector<Part>& parts,
+  absl::Status Packed(WeightKind kind, int64_t columns, const std::vector<WeightPart>& parts,
                       PackedWeight* weight) override {
     weight->shape = ShapeOf(format_, kind, columns, parts);
+    if (packed_) return Map(parts, weight);
     LLMCORE_ASSIGN_OR_RETURN(void* const memory,
                              arena_.Take(backend_.PackedWeightBytes(weight->shape)));
     weight->data = memory;
     std::vector<SourceMatrix> sources;
     uint64_t bytes = 0;
-    for (const Part& part : parts) {
+    for (const WeightPart& part : parts) {
       LLMCORE_ASSIGN_OR_RETURN(sources.emplace_back(), source_.Find(part.name, part.rows, columns));
       bytes += SourceBytes(sources.back());
     }
     const WorkControl inner{control_.cancel, [&](absl::string_view, uint64_t done, uint64_t) {
                               // Pages of the file that were read need not stay resident.
-                              ReleaseRead(parts, sources, done);
+                              ReleaseRead(kind, parts, sources, bytes, done);
                               return Report(done_ + done).ok();
                             }};
     const absl::Status status = backend_.PackWeight(weight->shape, sources, memory, inner);
@@ -235,18 +154,18 @@ class Loader : public Visitor {
       return Annotate(status, absl::StrCat(parts.size() == 1 ? "tensor \"" : "tensors from \"",
                                            parts.front().name, "\""));
     }
-    ReleaseRead(parts, sources, bytes);
+    ReleaseRead(kind, parts, sources, bytes, bytes);
     done_ += bytes;
     return Report(done_);
   }
 
-  absl::Status Vector(const std::vector<Part>& parts, const float** vector) override {
+  absl::Status Vector(const std::vector<WeightPart>& parts, const float** vector) override {
     uint64_t length = 0;
-    for (const Part& part : parts) length += static_cast<uint64_t>(part.rows);
+    for (const WeightPart& part : parts) length += static_cast<uint64_t>(part.rows);
     LLMCORE_ASSIGN_OR_RETURN(float* const memory, arena_.TakeArray<float>(length));
     std::vector<float> values(length);
     size_t offset = 0;
-    for (const Part& part : parts) {
+    for (const WeightPart& part : parts) {
       LLMCORE_ASSIGN_OR_RETURN(const SourceMatrix source, source_.Find(part.name, 1, part.rows));
       const absl::Status status = ReadVector(source, format_, values.data() + offset);
       if (!status.ok()) return Annotate(status, absl::StrCat("tensor \"", part.name, "\""));
@@ -258,12 +177,36 @@ class Loader : public Visitor {
   }
 
  private:
+  // A weight that is stored packed is used where it is. Looking at it brings its pages in, so that
+  // the first step does not wait for them.
+  absl::Status Map(const std::vector<WeightPart>& parts, PackedWeight* weight) {
+    const std::string name = PackedName(parts);
+    const uint64_t bytes = backend_.PackedWeightBytes(weight->shape);
+    LLMCORE_ASSIGN_OR_RETURN(const std::span<const std::byte> stored,
+                             source_.FindPacked(name, bytes));
+    weight->data = stored.data();
+    const WorkControl inner{control_.cancel, [&](absl::string_view, uint64_t done, uint64_t) {
+                              return Report(done_ + done).ok();
+                            }};
+    const absl::Status status = backend_.CheckPackedWeight(weight->shape, stored, inner);
+    if (!status.ok()) return Annotate(status, absl::StrCat("tensor \"", name, kPackedSuffix, "\""));
+    done_ += bytes;
+    return Report(done_);
+  }
+
   absl::Status Report(uint64_t done) const { return control_.Report("load weights", done, total_); }
 
-  void ReleaseRead(const std::vector<Part>& parts, const std::vector<SourceMatrix>& sources,
-                   uint64_t done) const {
+  // `done` of the weight's `total` bytes were read: part after part, or both parts of a gated
+  // weight side by side.
+  void ReleaseRead(WeightKind kind, const std::vector<WeightPart>& parts,
+                   const std::vector<SourceMatrix>& sources, uint64_t total, uint64_t done) const {
     for (size_t i = 0; i < parts.size() && done > 0; ++i) {
-      const uint64_t bytes = std::min(done, SourceBytes(sources[i]));
+      const uint64_t part = SourceBytes(sources[i]);
+      if (kind == WeightKind::kGated) {
+        source_.Release(parts[i].name, done == total ? part : done / parts.size());
+        continue;
+      }
+      const uint64_t bytes = std::min(done, part);
       source_.Release(parts[i].name, bytes);
       done -= bytes;
     }
@@ -274,64 +217,85 @@ class Loader : public Visitor {
   Backend& backend_;
   Arena& arena_;
   const WorkControl& control_;
+  const bool packed_;
   const uint64_t total_;
   uint64_t done_ = 0;
 };
 
 // Bytes of the checkpoint that a load reads, for its progress.
-class SourceMeasurer : public Visitor {
+class SourceMeasurer : public WeightVisitor {
  public:
-  explicit SourceMeasurer(const WeightSource& source) : source_(source) {}
+  SourceMeasurer(const WeightSource& source, WeightFormat format, const Backend& backend)
+      : source_(source),
+        format_(format),
+        backend_(backend),
+        packed_(!source.packed_layout().empty()) {}
 
-  absl::Status Packed(WeightKind, int64_t columns, const std::vector<Part>& parts,
+  absl::Status Packed(WeightKind kind, int64_t columns, const std::vector<WeightPart>& parts,
                       PackedWeight*) override {
-    return Add(columns, parts);
-  }
-  absl::Status Vector(const std::vector<Part>& parts, const float**) override {
-    for (const Part& part : parts) {
-      LLMCORE_ASSIGN_OR_RETURN(const SourceMatrix source, source_.Find(part.name, 1, part.rows));
-      bytes_ += SourceBytes(source);
+    if (packed_) {
+      bytes_ += backend_.PackedWeightBytes(ShapeOf(format_, kind, columns, parts));
+      return absl::OkStatus();
     }
+    for (const WeightPart& part : parts) LLMCORE_RETURN_IF_ERROR(Add(part, part.rows, columns));
+    return absl::OkStatus();
+  }
+  absl::Status Vector(const std::vector<WeightPart>& parts, const float**) override {
+    for (const WeightPart& part : parts) LLMCORE_RETURN_IF_ERROR(Add(part, 1, part.rows));
     return absl::OkStatus();
   }
   uint64_t bytes() const { return bytes_; }
 
  private:
-  absl::Status Add(int64_t columns, const std::vector<Part>& parts) {
-    for (const Part& part : parts) {
-      LLMCORE_ASSIGN_OR_RETURN(const SourceMatrix source,
-                               source_.Find(part.name, part.rows, columns));
-      bytes_ += SourceBytes(source);
-    }
+  absl::Status Add(const WeightPart& part, int64_t rows, int64_t columns) {
+    LLMCORE_ASSIGN_OR_RETURN(const SourceMatrix source, source_.Find(part.name, rows, columns));
+    bytes_ += SourceBytes(source);
     return absl::OkStatus();
   }
 
   const WeightSource& source_;
+  const WeightFormat format_;
+  const Backend& backend_;
+  const bool packed_;
   uint64_t bytes_ = 0;
 };
 
+// Weights that were packed for another device, or by another version, are refused by name.
+absl::Status CheckLayout(const WeightSource& source, const Backend& backend) {
+  const std::string stored = source.packed_layout();
+  if (stored.empty()) return absl::OkStatus();
+  const std::string known = backend.WeightLayoutName(source.stored_format());
+  if (stored == known) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(
+      "the weights are packed in the layout ", Quoted(stored), "; this version on ", backend.name(),
+      known.empty() ? " uses none" : absl::StrCat(" uses ", Quoted(known)),
+      ": quantize the original again, or in the layout \"rows\", which every device reads"));
+}
+
 }  // namespace
 
-absl::Status CheckWeights(const ModelConfig& config, const WeightSource& source) {
-  Checker checker(source);
+absl::Status CheckWeights(const ModelConfig& config, const WeightSource& source,
+                          const Backend& backend) {
+  LLMCORE_RETURN_IF_ERROR(CheckLayout(source, backend));
+  Checker checker(source, backend);
   DecoderWeights unused;
   LLMCORE_RETURN_IF_ERROR(VisitWeights(config, checker, &unused));
   return checker.CheckRest(config);
 }
 
-absl::StatusOr<uint64_t> WeightBytes(const ModelConfig& config, WeightFormat format,
-                                     const Backend& backend) {
-  Measurer measurer(format, backend);
+absl::StatusOr<WeightSizes> WeightBytes(const ModelConfig& config, WeightFormat format, bool packed,
+                                        const Backend& backend) {
+  Measurer measurer(format, packed, backend);
   DecoderWeights unused;
   LLMCORE_RETURN_IF_ERROR(VisitWeights(config, measurer, &unused));
-  return measurer.bytes();
+  return measurer.sizes();
 }
 
 absl::StatusOr<DecoderWeights> LoadWeights(const ModelConfig& config, WeightFormat format,
                                            const WeightSource& source, Backend* backend,
                                            Arena* arena, const WorkControl& control) {
   DecoderWeights weights;
-  SourceMeasurer measurer(source);
+  SourceMeasurer measurer(source, format, *backend);
   LLMCORE_RETURN_IF_ERROR(VisitWeights(config, measurer, &weights));
   Loader loader(format, source, backend, arena, control, measurer.bytes());
   LLMCORE_RETURN_IF_ERROR(VisitWeights(config, loader, &weights));

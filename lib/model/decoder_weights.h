@@ -40,14 +40,22 @@ struct DecoderWeights {
 
 // Every tensor that the model needs is there with its shape, and none that it would ignore changes
 // the result. Reads headers only.
-absl::Status CheckWeights(const ModelConfig& config, const WeightSource& source);
+// Packed weights are checked against the layout and the sizes of `backend`: UNIMPLEMENTED with both
+// names when they are in another layout.
+absl::Status CheckWeights(const ModelConfig& config, const WeightSource& source,
+                          const Backend& backend);
 
 // Bytes of weights on the backend. The same walk as LoadWeights.
-absl::StatusOr<uint64_t> WeightBytes(const ModelConfig& config, WeightFormat format,
-                                     const Backend& backend);
+struct WeightSizes {
+  uint64_t allocated = 0;  // of the arena
+  uint64_t mapped = 0;     // used where a packed checkpoint is mapped
+};
+absl::StatusOr<WeightSizes> WeightBytes(const ModelConfig& config, WeightFormat format, bool packed,
+                                        const Backend& backend);
 
-// Reads, quantizes and packs all weights into `arena`, which has WeightBytes. Progress in bytes of
-// the checkpoint under the stage "load weights". Errors name the tensor.
+// Reads, quantizes and packs all weights into `arena`, which has WeightSizes::allocated. Packed
+// weights of a source stay where they are. Progress in bytes of the checkpoint under the stage
+// "load weights". Errors name the tensor.
 absl::StatusOr<DecoderWeights> LoadWeights(const ModelConfig& config, WeightFormat format,
                                            const WeightSource& source, Backend* backend,
                                            Arena* arena, const WorkControl& control);

@@ -1,6 +1,8 @@
 #include "lib/model/weight_source.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -11,11 +13,12 @@ namespace llmcore::core {
 namespace {
 
 constexpr absl::string_view kScaleSuffix = ".scale";
+constexpr uintptr_t kPackedAlignment = 64;  // what backends ask of packed weights
 
 class CheckpointSource : public WeightSource {
  public:
   CheckpointSource(const Checkpoint* checkpoint, std::optional<StoredQuantization> quantization)
-      : checkpoint_(*checkpoint), quantization_(quantization) {}
+      : checkpoint_(*checkpoint), quantization_(std::move(quantization)) {}
 
   absl::StatusOr<SourceMatrix> Find(absl::string_view name, int64_t rows,
                                     int64_t columns) const override {
@@ -32,7 +35,7 @@ class CheckpointSource : public WeightSource {
       source.dtype = plain->dtype;
       return source;
     }
-    if (!quantization_.has_value()) return checkpoint_.Get(name).status();
+    if (!HasRows()) return checkpoint_.Get(name).status();
     LLMCORE_ASSIGN_OR_RETURN(const TensorView* const codes,
                              checkpoint_.Get(absl::StrCat(name, CodesSuffix())));
     LLMCORE_ASSIGN_OR_RETURN(const TensorView* const scales,
@@ -50,19 +53,48 @@ class CheckpointSource : public WeightSource {
     return source;
   }
 
-  void Release(absl::string_view name, uint64_t bytes) const override {
-    const TensorView* tensor = checkpoint_.Find(name);
-    if (tensor == nullptr && quantization_.has_value()) {
-      tensor = checkpoint_.Find(absl::StrCat(name, CodesSuffix()));
+  std::string packed_layout() const override {
+    return quantization_.has_value() && quantization_->packed() ? quantization_->layout : "";
+  }
+
+  absl::StatusOr<std::span<const std::byte>> FindPacked(absl::string_view name,
+                                                        uint64_t bytes) const override {
+    LLMCORE_ASSIGN_OR_RETURN(const TensorView* const tensor,
+                             checkpoint_.Get(absl::StrCat(name, kPackedSuffix)));
+    LLMCORE_RETURN_IF_ERROR(CheckType(*tensor, DType::kU8));
+    if (tensor->data.size() != bytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(tensor->Where(), ": the configuration asks for ", bytes, " bytes"));
     }
-    if (tensor != nullptr) Checkpoint::Release(*tensor, 0, bytes);
+    if (reinterpret_cast<uintptr_t>(tensor->data.data()) % kPackedAlignment != 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          tensor->Where(), ": a packed weight must begin at a multiple of ", kPackedAlignment));
+    }
+    return tensor->data;
+  }
+
+  void Release(absl::string_view name, uint64_t bytes) const override {
+    if (const TensorView* plain = checkpoint_.Find(name)) {
+      return Checkpoint::Release(*plain, 0, bytes);
+    }
+    if (!HasRows()) return;
+    const TensorView* codes = checkpoint_.Find(absl::StrCat(name, CodesSuffix()));
+    const TensorView* scales = checkpoint_.Find(absl::StrCat(name, kScaleSuffix));
+    if (codes == nullptr || scales == nullptr || codes->data.empty()) return;
+    Checkpoint::Release(*codes, 0, bytes);
+    // Rows were read whole: as much of the scales as of the codes.
+    const double share = static_cast<double>(bytes) / static_cast<double>(codes->data.size());
+    const auto scale_bytes = static_cast<double>(scales->data.size());
+    Checkpoint::Release(*scales, 0, static_cast<uint64_t>(std::min(share, 1.0) * scale_bytes));
   }
 
   std::vector<std::string> Names() const override {
     std::vector<std::string> names;
     for (const TensorView* tensor : checkpoint_.tensors()) {
       absl::string_view name = tensor->name;
-      if (quantization_.has_value() && !absl::ConsumeSuffix(&name, CodesSuffix())) {
+      if (!packed_layout().empty()) {
+        absl::ConsumeSuffix(&name, kPackedSuffix);
+      } else if (HasRows() && !absl::ConsumeSuffix(&name, CodesSuffix())) {
         absl::ConsumeSuffix(&name, kScaleSuffix);
       }
       names.emplace_back(name);
@@ -95,6 +127,9 @@ class CheckpointSource : public WeightSource {
   }
 
  private:
+  // Whether matrices are stored as codes and scales (layout "rows").
+  bool HasRows() const { return quantization_.has_value() && !quantization_->packed(); }
+
   absl::string_view CodesSuffix() const {
     return quantization_->format == WeightFormat::kInt4 ? ".int4" : ".int8";
   }
@@ -118,6 +153,11 @@ class CheckpointSource : public WeightSource {
 };
 
 }  // namespace
+
+absl::StatusOr<std::span<const std::byte>> WeightSource::FindPacked(absl::string_view name,
+                                                                    uint64_t) const {
+  return absl::NotFoundError(absl::StrCat("no packed weight \"", name, "\""));
+}
 
 std::unique_ptr<WeightSource> CheckpointWeights(const Checkpoint* checkpoint,
                                                 const ModelConfig& config) {

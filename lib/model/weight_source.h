@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@
 
 namespace llmcore::core {
 
+// What follows PackedName in the name of a stored packed weight.
+inline constexpr absl::string_view kPackedSuffix = ".packed";
+
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
@@ -26,6 +30,13 @@ class WeightSource {
   // INVALID_ARGUMENT with both shapes when it has another. Valid as long as the source.
   virtual absl::StatusOr<SourceMatrix> Find(absl::string_view name, int64_t rows,
                                             int64_t columns) const = 0;
+  // Where weights are stored packed: the name of their layout (Backend::WeightLayoutName), and the
+  // `bytes` bytes of one under its PackedName. They lie in memory that lives as long as what the
+  // source was made of, aligned to 64: NOT_FOUND, or INVALID_ARGUMENT with the tensor. Find then
+  // finds vectors only.
+  virtual std::string packed_layout() const { return ""; }
+  virtual absl::StatusOr<std::span<const std::byte>> FindPacked(absl::string_view name,
+                                                                uint64_t bytes) const;
   // Says that the first `bytes` of the tensor were read for the last time.
   virtual void Release(absl::string_view name, uint64_t bytes) const = 0;
   // All names, to find those that no part of the model takes.

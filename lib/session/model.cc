@@ -1,6 +1,8 @@
 #include "lib/session/model.h"
 
-#include <unistd.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <algorithm>
 #include <utility>
@@ -40,6 +42,9 @@ absl::StatusOr<ActivationFormat> ResolveActivationFormat(ActivationFormat asked,
   if (asked == ActivationFormat::kAuto) {
     return quantized ? ActivationFormat::kInt8 : ActivationFormat::kF32;
   }
+  if (asked == ActivationFormat::kBf16 && weights != WeightFormat::kBf16) {
+    return absl::InvalidArgumentError("bf16 activations need bf16 weights");
+  }
   if (asked == ActivationFormat::kInt8 && !quantized) {
     return absl::InvalidArgumentError("int8 activations need int8 or int4 weights");
   }
@@ -57,11 +62,13 @@ absl::StatusOr<MemoryPlan> MakePlan(const ModelConfig& config, const ModelOption
   LLMCORE_ASSIGN_OR_RETURN(
       request.activation_format,
       ResolveActivationFormat(options.activation_format, request.weight_format));
+  request.weights_packed = !source.packed_layout().empty();
   request.memory_budget = options.memory_budget;
   request.kv_cache_tokens = options.kv_cache_tokens;
   request.kv_cache_fraction = options.kv_cache_fraction;
   request.max_context = options.max_context;
   request.max_batch_tokens = options.max_batch_tokens;
+  request.max_batch_sequences = options.max_batch_sequences;
   const uint64_t free_on_device = backend.FreeMemory();
   request.free_memory = free_on_device > 0 ? free_on_device : FreeHostMemory();
   return PlanMemory(config, request, backend, enforce_budget);
@@ -88,14 +95,14 @@ struct OpenedModel {
   std::unique_ptr<WeightSource> weights;
 };
 
-absl::StatusOr<OpenedModel> OpenModel(absl::string_view path) {
+absl::StatusOr<OpenedModel> OpenModel(absl::string_view path, const Backend& backend) {
   OpenedModel opened;
   LLMCORE_ASSIGN_OR_RETURN(opened.directory, ResolveModelPath(path));
   LLMCORE_ASSIGN_OR_RETURN(opened.config, LoadModelConfig(opened.directory));
   LLMCORE_ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(opened.directory));
   opened.checkpoint = std::make_unique<Checkpoint>(std::move(checkpoint));
   opened.weights = CheckpointWeights(opened.checkpoint.get(), opened.config);
-  const absl::Status status = CheckWeights(opened.config, *opened.weights);
+  const absl::Status status = CheckWeights(opened.config, *opened.weights, backend);
   if (!status.ok()) return Annotate(status, opened.directory);
   return opened;
 }
@@ -109,9 +116,8 @@ WorkControl ControlOf(const ModelOptions& options) {
 Model::Model() = default;
 Model::~Model() = default;
 
-absl::Status Model::Build(const ModelOptions& options, const WeightSource& weights) {
-  LLMCORE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend,
-                           CreateBackend(options.device, options.threads));
+absl::Status Model::Build(const ModelOptions& options, const WeightSource& weights,
+                          std::unique_ptr<Backend> backend) {
   LLMCORE_ASSIGN_OR_RETURN(plan_,
                            MakePlan(config_, options, weights, *backend, /*enforce_budget=*/true));
   fingerprint_ = Fingerprint(config_, plan_, weights);
@@ -122,13 +128,21 @@ absl::Status Model::Build(const ModelOptions& options, const WeightSource& weigh
 
 absl::StatusOr<std::shared_ptr<const Model>> Model::Load(absl::string_view path,
                                                          const ModelOptions& options) {
-  LLMCORE_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(path));
+  LLMCORE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend,
+                           CreateBackend(options.device, options.threads));
+  LLMCORE_ASSIGN_OR_RETURN(OpenedModel opened, OpenModel(path, *backend));
   std::shared_ptr<Model> model(new Model);
   model->config_ = opened.config;
   LLMCORE_ASSIGN_OR_RETURN(model->generation_config_, LoadGenerationConfig(opened.directory));
   model->text_ = TextCodec::Load(opened.directory);
+#if defined(__GLIBC__)
+  // A tokenizer's file parsed is some 50 MB of small pieces. What is kept of it lies above them, so
+  // that the C library holds on to their pages unless it is asked.
+  malloc_trim(0);
+#endif
   model->FindEndOfText();
-  LLMCORE_RETURN_IF_ERROR(model->Build(options, *opened.weights));
+  LLMCORE_RETURN_IF_ERROR(model->Build(options, *opened.weights, std::move(backend)));
+  if (model->plan_.mapped_bytes > 0) model->mapped_ = std::move(opened.checkpoint);
   if (options.log) {
     options.log(LogLevel::kInfo,
                 absl::StrCat("loaded ", opened.directory, " on ", model->BackendDescription(), ": ",
@@ -145,14 +159,16 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::LoadSynthetic(absl::string_v
   std::shared_ptr<Model> model(new Model);
   model->config_ = std::move(config);
   model->text_ = TextCodec::None(absl::NotFoundError("a synthetic model has no tokenizer"));
-  LLMCORE_RETURN_IF_ERROR(model->Build(options, *weights));
+  LLMCORE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend,
+                           CreateBackend(options.device, options.threads));
+  LLMCORE_RETURN_IF_ERROR(model->Build(options, *weights, std::move(backend)));
   return std::shared_ptr<const Model>(std::move(model));
 }
 
 absl::StatusOr<MemoryPlan> Model::Plan(absl::string_view path, const ModelOptions& options) {
   LLMCORE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend(options.device, options.threads));
-  LLMCORE_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(path));
+  LLMCORE_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(path, *backend));
   return MakePlan(opened.config, options, *opened.weights, *backend, /*enforce_budget=*/false);
 }
 

@@ -21,6 +21,8 @@
 
 namespace llmcore::core {
 
+class Backend;
+class Checkpoint;
 class Engine;
 class WeightSource;
 
@@ -29,12 +31,14 @@ struct ModelOptions {
   WeightFormat weight_format = WeightFormat::kAuto;  // auto: as stored when quantized, else bf16
   KvFormat kv_format = KvFormat::kAuto;              // auto: f32 with f32 weights, else bf16
   ActivationFormat activation_format = ActivationFormat::kAuto;
-  std::optional<uint64_t> memory_budget;    // bytes of the plan's total; unset: no limit
-  std::optional<int64_t> kv_cache_tokens;   // unset: one sequence of max_context
-  std::optional<double> kv_cache_fraction;  // of what is free after all else, in (0, 1]
-  std::optional<int32_t> max_context;       // unset: the model's own, at most 8192
-  std::optional<int32_t> max_batch_tokens;  // unset: 512
-  int threads = 0;                          // 0: one per usable core
+  std::optional<uint64_t> memory_budget;       // bytes of the plan's total; unset: no limit
+  std::optional<int64_t> kv_cache_tokens;      // unset: one sequence of max_context
+  std::optional<double> kv_cache_fraction;     // of what is free after all else, in (0, 1]
+  std::optional<int32_t> max_context;          // unset: the model's own, at most 8192
+  std::optional<int32_t> max_batch_tokens;     // unset: 512
+  std::optional<int32_t> max_batch_sequences;  // unset: 32
+  int threads = 0;                             // 0: one per usable core
+  std::string checkpoint_layout = "rows";      // what quantizing writes: "rows", or a device's own
   ProgressCallback progress;
   LogCallback log;
   std::shared_ptr<const CancelToken> cancel;  // stops a load
@@ -78,7 +82,8 @@ class Model : public std::enable_shared_from_this<Model> {
  private:
   Model();
 
-  absl::Status Build(const ModelOptions& options, const WeightSource& weights);
+  absl::Status Build(const ModelOptions& options, const WeightSource& weights,
+                     std::unique_ptr<Backend> backend);
   void FindEndOfText();
 
   ModelConfig config_;
@@ -87,6 +92,8 @@ class Model : public std::enable_shared_from_this<Model> {
   std::shared_ptr<const TextCodec> text_;
   std::vector<TokenId> end_of_text_;
   std::string fingerprint_;
+  std::unique_ptr<const Checkpoint>
+      mapped_;  // holds weights that the engine uses in place, or NULL
   std::unique_ptr<Engine> engine_;
 };
 

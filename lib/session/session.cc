@@ -257,14 +257,7 @@ absl::StatusOr<GenerationEvent> Session::Advance() {
     event.finish_reason = FinishReason::kContextFull;
     return event;
   }
-  LLMCORE_ASSIGN_OR_RETURN(const std::span<const float> logits, Logits());
-  SampleInput input;
-  input.params = &params;
-  input.key = {*params.seed, /*request=*/0, tokens_.size()};
-  input.logits = logits;
-  input.history = tokens_;
-  input.generated_count = generation.count;
-  LLMCORE_ASSIGN_OR_RETURN(const SampledToken sampled, state.sampler->Sample(input));
+  LLMCORE_ASSIGN_OR_RETURN(const SampledToken sampled, SampleNext());
 
   event.has_token = true;
   event.token = sampled.id;
@@ -274,6 +267,30 @@ absl::StatusOr<GenerationEvent> Session::Advance() {
   ++generation.count;
   LLMCORE_RETURN_IF_ERROR(AddText(&event));
   return event;
+}
+
+// Draws from the logits of the last position: those that were kept, or else where the step puts
+// them, so that no copy of them is made.
+absl::StatusOr<SampledToken> Session::SampleNext() {
+  State& state = *state_;
+  const Generation& generation = *state.generation;
+  SampleInput input;
+  input.params = &generation.params;
+  input.key = {*generation.params.seed, /*request=*/0, tokens_.size()};
+  input.history = tokens_;
+  input.generated_count = generation.count;
+  const int64_t last = static_cast<int64_t>(tokens_.size()) - 1;
+  if (state.logits_position == last) {
+    input.logits = state.logits;
+    return state.sampler->Sample(input);
+  }
+  state.sequence.Truncate(last);
+  absl::StatusOr<SampledToken> sampled = absl::InternalError("a step gave no logits");
+  LLMCORE_RETURN_IF_ERROR(Compute(last, [&](int64_t, std::span<const float> row) {
+    input.logits = row;
+    sampled = state.sampler->Sample(input);
+  }));
+  return sampled;
 }
 
 // The text that the event's token makes certain, and whether the generation ends with it.

@@ -99,6 +99,7 @@ class Session {
   absl::Status ReplaceTokens(std::vector<TokenId> ids);
   absl::Status Compute(int64_t first_logits, LogitsSink sink);
   absl::StatusOr<GenerationEvent> Advance();
+  absl::StatusOr<SampledToken> SampleNext();
   absl::Status AddText(GenerationEvent* event);
 
   std::shared_ptr<const Model> model_;

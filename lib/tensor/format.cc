@@ -53,8 +53,15 @@ std::optional<KvFormat> ParseKvFormat(absl::string_view name) {
 
 std::optional<ActivationFormat> ParseActivationFormat(absl::string_view name) {
   const auto value = ValueOf(name);
-  if (!value.has_value() || (*value != 0 && *value != 1 && *value != 4)) return std::nullopt;
-  return static_cast<ActivationFormat>(*value);
+  if (!value.has_value()) return std::nullopt;
+  switch (const auto format = static_cast<ActivationFormat>(*value)) {
+    case ActivationFormat::kAuto:
+    case ActivationFormat::kF32:
+    case ActivationFormat::kBf16:
+    case ActivationFormat::kInt8:
+      return format;
+  }
+  return std::nullopt;  // a format of weights only
 }
 
 }  // namespace llmcore::core

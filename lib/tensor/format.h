@@ -23,9 +23,12 @@ enum class WeightFormat : uint32_t {
 // How keys and values are cached.
 enum class KvFormat : uint32_t { kAuto = 0, kF32 = 1, kBf16 = 2, kF16 = 3, kInt8 = 4, kInt4 = 5 };
 
-// What a linear multiplies its weight with. kF32 keeps activations as they are; kInt8 rounds each
-// row to int8 in blocks of 128 (symmetric, f32 scale). kAuto is kInt8 for int8 and int4 weights.
-enum class ActivationFormat : uint32_t { kAuto = 0, kF32 = 1, kInt8 = 4 };
+// What a linear multiplies its weight with. kF32 keeps activations as they are; kBf16 rounds them
+// to nearest, ties to even, for bf16 weights; kInt8 rounds each row to int8 in blocks of 128
+// (symmetric, f32 scale), for int8 and int4 weights. Products are added in f32. kAuto is kInt8 for
+// int8 and int4 weights, else kF32: weights in bf16 are chosen for exactness, and rounded
+// activations change a token of stories260K.
+enum class ActivationFormat : uint32_t { kAuto = 0, kF32 = 1, kBf16 = 2, kInt8 = 4 };
 
 absl::string_view WeightFormatName(WeightFormat format);
 absl::string_view KvFormatName(KvFormat format);

@@ -65,6 +65,24 @@ TEST(JsonTest, WrittenStringsReadBack) {
   std::string json;
   AppendJsonString(all, &json);
   EXPECT_EQ(*ParseJson(json)->if_string(), all);
+  json.clear();
+  AppendJsonString(all, &json, /*ensure_ascii=*/true);
+  EXPECT_EQ(*ParseJson(json)->if_string(), all);
+}
+
+TEST(JsonTest, StringsAreEscapedAsPythonDoes) {
+  const auto quoted = [](absl::string_view text, bool ensure_ascii) {
+    std::string json;
+    AppendJsonString(text, &json, ensure_ascii);
+    return json;
+  };
+  // json.dumps('"\\/\b\f\n\r\t\x1f\x7f\u00e9\U0001f600', ensure_ascii=...)
+  const absl::string_view text = "\"\\/\b\f\n\r\t\x1f\x7f\u00e9\U0001F600";
+  EXPECT_EQ(quoted(text, false), "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u001f\x7f\u00e9\U0001F600\"");
+  EXPECT_EQ(quoted(text, true), R"("\"\\/\b\f\n\r\t\u001f\u007f\u00e9\ud83d\ude00")");
+  // What is no UTF-8 is replaced, so that the JSON always is.
+  EXPECT_EQ(quoted("a\xffz", false), "\"a\xEF\xBF\xBDz\"");
+  EXPECT_EQ(quoted("a\xffz", true), R"("a\ufffdz")");
 }
 
 }  // namespace

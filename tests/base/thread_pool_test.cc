@@ -1,10 +1,13 @@
 #include "lib/base/thread_pool.h"
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <new>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -117,6 +120,58 @@ TEST(CpuFeaturesTest, QuotasAreReadAndRoundedUp) {
     EXPECT_EQ(CoresOfCpuMax(none), std::nullopt) << none;
   }
   EXPECT_GE(UsableCores(), 1);
+}
+
+// A tree like /sys/fs/cgroup.
+class ControlGroupsTest : public testing::Test {
+ protected:
+  void SetUp() override { std::filesystem::remove_all(mount_); }
+  void TearDown() override { std::filesystem::remove_all(mount_); }
+
+  void Write(const std::string& path, const std::string& text) {
+    const std::filesystem::path file = mount_ + path;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file) << text << '\n';
+  }
+
+  const std::string mount_ = testing::TempDir() + "llmcore_control_groups";
+};
+
+TEST_F(ControlGroupsTest, TheLeastQuotaOnTheWayUpCounts) {
+  const std::string groups = "0::/service/worker\n";
+  EXPECT_EQ(CoresOfControlGroups(groups, mount_), std::nullopt);
+  Write("/service/cpu.max", "max 100000");
+  EXPECT_EQ(CoresOfControlGroups(groups, mount_), std::nullopt);
+  Write("/service/worker/cpu.max", "600000 100000");
+  EXPECT_EQ(CoresOfControlGroups(groups, mount_), 6);
+  Write("/service/cpu.max", "250000 100000");
+  EXPECT_EQ(CoresOfControlGroups(groups, mount_), 3);
+  Write("/other/cpu.max", "100000 100000");
+  EXPECT_EQ(CoresOfControlGroups(groups, mount_), 3);
+  Write("/cpu.max", "100000 100000");  // the root of a container is a group like others
+  EXPECT_EQ(CoresOfControlGroups(groups, mount_), 1);
+  EXPECT_EQ(CoresOfControlGroups("0::/\n", mount_), 1);
+}
+
+TEST_F(ControlGroupsTest, VersionOneHasAHierarchyOfItsOwn) {
+  const std::string groups = "4:memory:/a\n2:cpuacct,cpu:/a/b\n0::/c\n";
+  Write("/memory/a/cpu.cfs_quota_us", "100000");
+  Write("/memory/a/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(CoresOfControlGroups(groups, mount_), std::nullopt);
+  Write("/cpu/a/b/cpu.cfs_quota_us", "-1");
+  Write("/cpu/a/b/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(CoresOfControlGroups(groups, mount_), std::nullopt);
+  Write("/cpu/a/cpu.cfs_quota_us", "150000");
+  Write("/cpu/a/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(CoresOfControlGroups(groups, mount_), 2);
+}
+
+TEST_F(ControlGroupsTest, WhatIsNoListOfGroupsSetsNoLimit) {
+  Write("/cpu.max", "100000 100000");
+  for (const char* groups : {"", "\n\n", "nonsense", "0:", "1:cpuset:/", ":::", "0::relative"}) {
+    const std::optional<int> cores = CoresOfControlGroups(groups, mount_);
+    EXPECT_TRUE(!cores.has_value() || *cores == 1) << groups;
+  }
 }
 
 TEST(CpuFeaturesTest, WiderSetsContainNarrowerOnes) {

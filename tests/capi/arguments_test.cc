@@ -38,7 +38,9 @@ TEST(ArgumentsTest, NullHandlesAreNamed) {
       {"options", [] { return llmcore_model_options_set_kv_cache_fraction(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_max_context(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_max_batch_tokens(nullptr, 1); }},
+      {"options", [] { return llmcore_model_options_set_max_batch_sequences(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_threads(nullptr, 1); }},
+      {"options", [] { return llmcore_model_options_set_checkpoint_layout(nullptr, "cpu", 3); }},
       {"options",
        [] {
          return llmcore_model_options_set_progress_callback(nullptr, nullptr, nullptr, nullptr);
@@ -248,9 +250,14 @@ TEST(ArgumentsTest, ModelOptionsNameTheFieldThatTheyRefuse) {
     EXPECT_TRUE(Works(llmcore_model_options_set_weight_format(o, format.data(), format.size())));
     EXPECT_TRUE(Works(llmcore_model_options_set_kv_format(o, format.data(), format.size())));
   }
-  EXPECT_TRUE(Fails(llmcore_model_options_set_activation_format(o, "int4", 4), kInvalid,
-                    "activation_format"));
-  EXPECT_TRUE(Works(llmcore_model_options_set_activation_format(o, "int8", 4)));
+  for (const std::string_view format : {"f16", "int4"}) {
+    EXPECT_TRUE(Fails(llmcore_model_options_set_activation_format(o, format.data(), format.size()),
+                      kInvalid, "activation_format"));
+  }
+  for (const std::string_view format : {"auto", "f32", "bf16", "int8"}) {
+    EXPECT_TRUE(Works(llmcore_model_options_set_activation_format(o, format.data(), format.size())))
+        << format;
+  }
   EXPECT_TRUE(Fails(llmcore_model_options_set_memory_budget(o, 0), kInvalid, "memory_budget"));
   EXPECT_TRUE(Fails(llmcore_model_options_set_kv_cache_tokens(o, 0), kInvalid, "kv_cache_tokens"));
   EXPECT_TRUE(
@@ -263,6 +270,8 @@ TEST(ArgumentsTest, ModelOptionsNameTheFieldThatTheyRefuse) {
   EXPECT_TRUE(Fails(llmcore_model_options_set_max_context(o, UINT32_MAX), kInvalid, "max_context"));
   EXPECT_TRUE(
       Fails(llmcore_model_options_set_max_batch_tokens(o, 0), kInvalid, "max_batch_tokens"));
+  EXPECT_TRUE(
+      Fails(llmcore_model_options_set_max_batch_sequences(o, 0), kInvalid, "max_batch_sequences"));
   EXPECT_TRUE(Fails(llmcore_model_options_set_threads(o, 1025), kInvalid, "threads"));
   EXPECT_TRUE(Works(llmcore_model_options_set_threads(o, 0)));
 }

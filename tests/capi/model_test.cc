@@ -55,6 +55,20 @@ TEST(ModelTest, FormatsAreResolved) {
   EXPECT_GE(llmcore_plan_kv_cache_tokens(plan.get()), 64u);
 }
 
+TEST(ModelTest, ActivationsAreInBf16WhenAskedFor) {
+  const Options options = NewOptions();
+  ASSERT_TRUE(Works(llmcore_model_options_set_weight_format(options.get(), "bf16", 4)));
+  const Plan exact = PlanOf(options.get());
+  EXPECT_EQ(llmcore_plan_activation_format(exact.get()), LLMCORE_ACTIVATION_FORMAT_F32);
+  ASSERT_TRUE(Works(llmcore_model_options_set_activation_format(options.get(), "bf16", 4)));
+  const Plan rounded = PlanOf(options.get());
+  EXPECT_EQ(llmcore_plan_activation_format(rounded.get()), LLMCORE_ACTIVATION_FORMAT_BF16);
+  EXPECT_EQ(LLMCORE_ACTIVATION_FORMAT_BF16, 2u) << "the value is part of the ABI";
+  // The rounded activations are in the plan.
+  EXPECT_GT(llmcore_plan_bytes(rounded.get(), LLMCORE_MEMORY_WORKSPACE),
+            llmcore_plan_bytes(exact.get(), LLMCORE_MEMORY_WORKSPACE));
+}
+
 TEST(ModelTest, ABudgetOfThePlanIsEnoughAndOneByteLessIsNot) {
   const Options options = NewOptions();
   // With a size of its own the KV cache does not give way to the budget.

@@ -102,8 +102,12 @@ TEST(QuantizeTest, ACheckpointLoadsToTheLogitsOfTheOneQuantizedAtLoad) {
     ASSERT_TRUE(Works(QuantizeTo(directory, options.get())));
     EXPECT_GT(lines, 0) << "a line a tensor";
     EXPECT_TRUE(Fails(QuantizeTo(directory, options.get()), LLMCORE_ALREADY_EXISTS));
-    EXPECT_EQ(LogitsOf(LoadModel(nullptr, directory).get()),
-              LogitsOf(LoadModel(options.get()).get()));
+    const std::vector<float> expected = LogitsOf(LoadModel(options.get()).get());
+    EXPECT_EQ(LogitsOf(LoadModel(nullptr, directory).get()), expected);
+    std::filesystem::remove_all(directory);
+    ASSERT_TRUE(Works(llmcore_model_options_set_checkpoint_layout(options.get(), "cpu", 3)));
+    ASSERT_TRUE(Works(QuantizeTo(directory, options.get())));
+    EXPECT_EQ(LogitsOf(LoadModel(nullptr, directory).get()), expected);
     std::filesystem::remove_all(directory);
   }
 }
@@ -118,6 +122,11 @@ TEST(QuantizeTest, ACheckpointThatIsCancelledLeavesNothing) {
   EXPECT_TRUE(Fails(QuantizeTo(directory, options.get()), LLMCORE_CANCELLED));
   EXPECT_FALSE(std::filesystem::exists(directory));
   EXPECT_TRUE(Fails(QuantizeTo("", nullptr), LLMCORE_INVALID_ARGUMENT, "dst is empty"));
+  ASSERT_TRUE(Works(llmcore_model_options_set_checkpoint_layout(options.get(), "cpu", 3)));
+  EXPECT_TRUE(Fails(QuantizeTo(directory, options.get()), LLMCORE_CANCELLED));
+  EXPECT_FALSE(std::filesystem::exists(directory));
+  EXPECT_TRUE(Fails(llmcore_model_options_set_checkpoint_layout(options.get(), "gpu", 3),
+                    LLMCORE_INVALID_ARGUMENT, "\"gpu\""));
   ASSERT_TRUE(Works(llmcore_model_options_set_weight_format(options.get(), "f16", 3)));
   EXPECT_TRUE(Fails(QuantizeTo(directory, options.get()), LLMCORE_INVALID_ARGUMENT, "f16"));
 }

@@ -360,6 +360,12 @@ TEST(ModelConfigTest, OwnQuantizationIsRead) {
   const auto int4 = parse(R"("format":"int4",)" + rest);
   ASSERT_TRUE(int4.ok()) << int4.status();
   EXPECT_EQ(int4->quantization->format, WeightFormat::kInt4);
+  EXPECT_FALSE(int4->quantization->packed());
+  const auto packed =
+      parse(R"("format":"int4","format_version":1,"block_size":128,"layout":"cpu-int4-v1")");
+  ASSERT_TRUE(packed.ok()) << packed.status();
+  EXPECT_TRUE(packed->quantization->packed());
+  EXPECT_EQ(packed->quantization->layout, "cpu-int4-v1");
   EXPECT_EQ(parse(R"("format":"int8",)" + rest)->quantization->format, WeightFormat::kInt8);
   const auto code = absl::StatusCode::kUnimplemented;
   ExpectError(parse(R"("format":"int3",)" + rest), code, "\"int3\"");

@@ -9,21 +9,6 @@ namespace llmcore::conformance {
 
 using reference::Table;
 
-namespace {
-
-double (*RoundingOf(core::KvFormat format))(double) {
-  switch (format) {
-    case core::KvFormat::kBf16:
-      return reference::RoundToBf16;
-    case core::KvFormat::kF16:
-      return reference::RoundToF16;
-    default:
-      return [](double value) { return value; };
-  }
-}
-
-}  // namespace
-
 std::string Describe(const AttentionShape& shape) {
   std::ostringstream text;
   text << "head_dim " << shape.head_dim << ", heads " << shape.heads << "/" << shape.kv_heads
@@ -50,6 +35,38 @@ TokenStream MakeStream(const AttentionShape& shape, size_t tokens, Random* rando
   return stream;
 }
 
+namespace {
+
+// What a cache of the format keeps of one head.
+std::function<std::vector<double>(const std::vector<double>&)> StoreOf(core::KvFormat format) {
+  const auto each = [](double (*round)(double)) {
+    return [round](const std::vector<double>& head) {
+      std::vector<double> stored;
+      for (const double value : head) stored.push_back(round(value));
+      return stored;
+    };
+  };
+  const auto codes = [](int largest) {
+    return [largest](const std::vector<double>& head) {
+      return reference::DequantizeHead(reference::QuantizeHead(head, largest));
+    };
+  };
+  switch (format) {
+    case core::KvFormat::kBf16:
+      return each(reference::RoundToBf16);
+    case core::KvFormat::kF16:
+      return each(reference::RoundToF16);
+    case core::KvFormat::kInt8:
+      return codes(255);
+    case core::KvFormat::kInt4:
+      return codes(15);
+    default:
+      return [](const std::vector<double>& head) { return head; };
+  }
+}
+
+}  // namespace
+
 AttentionRig::AttentionRig(Harness* harness, const AttentionShape& shape, core::KvFormat format,
                            size_t blocks)
     : harness_(harness), shape_(shape) {
@@ -59,8 +76,7 @@ AttentionRig::AttentionRig(Harness* harness, const AttentionShape& shape, core::
   cache_.blocks = static_cast<int32_t>(blocks);
   cache_.data = harness->Allocate(kLayers * blocks * harness->backend().KvBlockBytes(cache_.shape));
   reference_ = {
-      kLayers, blocks, shape.block_tokens, shape.kv_heads, shape.head_dim, RoundingOf(format),
-      {},      {}};
+      kLayers, blocks, shape.block_tokens, shape.kv_heads, shape.head_dim, StoreOf(format), {}, {}};
   reference_.Clear();
   free_blocks_.resize(blocks);
   std::iota(free_blocks_.begin(), free_blocks_.end(), 0);

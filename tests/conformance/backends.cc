@@ -22,7 +22,8 @@ BackendMaker CpuMaker(core::Isa isa, bool use_vnni, bool use_bf16 = false) {
     options.use_bf16 = use_bf16;
     return cpu::CpuBackend::Create(options);
   };
-  maker.kv_formats = {core::KvFormat::kF32, core::KvFormat::kBf16};
+  maker.kv_formats = {core::KvFormat::kF32, core::KvFormat::kBf16, core::KvFormat::kF16,
+                      core::KvFormat::kInt8, core::KvFormat::kInt4};
   return maker;
 }
 

@@ -91,8 +91,10 @@ std::vector<float> RunLinears(Harness* harness, const LinearOperands& operands, 
 TEST_P(DeterminismTest, LinearBitsDependOnTheRowAlone) {
   const LinearOperands operands = MakeOperands(kSlowBuild || GetParam().is_slow);
   for (const WeightFormat format : kWeightFormats) {
-    for (const auto activations : {ActivationFormat::kF32, ActivationFormat::kInt8}) {
+    for (const auto activations :
+         {ActivationFormat::kF32, ActivationFormat::kBf16, ActivationFormat::kInt8}) {
       if (activations == ActivationFormat::kInt8 && !IsQuantized(format)) continue;
+      if (activations == ActivationFormat::kBf16 && format != WeightFormat::kBf16) continue;
       SCOPED_TRACE(testing::Message()
                    << std::string(core::WeightFormatName(format)) << " weights, "
                    << std::string(core::ActivationFormatName(activations)) << " activations");

@@ -50,7 +50,8 @@ void AddCalls(Harness* harness, int32_t rows, size_t width, size_t heads, Calls*
     const core::PackedWeight plain = *Pack(harness, format, WeightKind::kPlain, {source.matrix()});
     const core::PackedWeight gated =
         *Pack(harness, format, WeightKind::kGated, {source.matrix(), source.matrix()});
-    for (const auto activations : {core::ActivationFormat::kF32, core::ActivationFormat::kInt8}) {
+    for (const auto activations : {core::ActivationFormat::kF32, core::ActivationFormat::kBf16,
+                                   core::ActivationFormat::kInt8}) {
       core::LinearParams linear{matrix, plain, nullptr, matrix.data, activations, out};
       add("linear " + name, [=](const StepContext& c) { return backend->Linear(c, linear); });
       core::LinearGatedParams gate;

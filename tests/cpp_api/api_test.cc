@@ -131,6 +131,7 @@ TEST(CppApiTest, OptionsReachTheModel) {
                                          .kv_cache_tokens = 128,
                                          .max_context = 96,
                                          .max_batch_tokens = 32,
+                                         .max_batch_sequences = 8,
                                          .threads = 1,
                                          .progress =
                                              [&](std::string_view stage, uint64_t, uint64_t) {

@@ -9,6 +9,8 @@ namespace {
 constexpr WeightFormat kFormats[] = {WeightFormat::kF32, WeightFormat::kBf16, WeightFormat::kF16,
                                      WeightFormat::kInt8, WeightFormat::kInt4};
 constexpr WeightFormat kQuantized[] = {WeightFormat::kInt8, WeightFormat::kInt4};
+constexpr ActivationFormat kActivations[] = {ActivationFormat::kF32, ActivationFormat::kBf16,
+                                             ActivationFormat::kInt8};
 
 struct Shape {
   int64_t rows;
@@ -119,6 +121,78 @@ TEST_P(LinearTest, FormatsGiveTheBitsOfTheirDequantizedValues) {
   }
 }
 
+std::vector<float> RoundedToBf16(std::vector<float> values) {
+  for (float& v : values) v = core::Bf16ToF32(core::F32ToBf16(v));
+  return values;
+}
+
+// What the kernels do with bf16 activations is exact but for the additions.
+TEST_P(LinearTest, Bf16ActivationsAreRoundedAndNothingElse) {
+  const auto backend = MakeBackend(GetParam(), 2);
+  std::vector<Shape> shapes = {{1, 1, 1}, {2, 2, 3}, {5, 1000, 129}, {100, 257, 70}};
+  for (int64_t rows = 1; rows <= 32; ++rows) shapes.push_back({rows, 129 + rows, 65});
+  for (const int64_t rows : {64, 72, 73, 512}) shapes.push_back({rows, 383, 72});
+  for (const Shape& s : shapes) {
+    const auto in = RandomValues(s.rows * s.inputs, 31);
+    const auto values = RandomValues(s.outputs * s.inputs, 32, 0.05f);
+    const Weight weight = MakeWeight(*backend, WeightFormat::kBf16, s.outputs, s.inputs, values);
+    const auto rounded = RoundedToBf16(in);
+    const auto out = RunLinear(*backend, weight, in, s, ActivationFormat::kBf16);
+    const auto reference = LinearReference(rounded, s.rows, weight.values, s.outputs, s.inputs);
+    EXPECT_LT(RelativeError(out, reference), 1e-6) << s.rows << "x" << s.inputs << "x" << s.outputs;
+    if (s.inputs > 64) {  // of a few products the rounding of one may be most of the sum
+      const auto exact = LinearReference(in, s.rows, weight.values, s.outputs, s.inputs);
+      EXPECT_LT(RelativeError(out, exact), 3e-3) << s.rows << "x" << s.inputs << "x" << s.outputs;
+    }
+    // Sets that do not multiply bf16 give the bits of f32 activations that are rounded already.
+    if (GetParam().bf16) continue;
+    EXPECT_EQ(out, RunLinear(*backend, weight, rounded, s, ActivationFormat::kF32));
+  }
+}
+
+TEST_P(LinearTest, Bf16ActivationsChangeBf16WeightsOnly) {
+  const auto backend = MakeBackend(GetParam(), 1);
+  const Shape s = {8, 200, 70};
+  const auto in = RandomValues(s.rows * s.inputs, 33);
+  const auto values = RandomValues(s.outputs * s.inputs, 34);
+  for (const WeightFormat format : kFormats) {
+    const Weight weight = MakeWeight(*backend, format, s.outputs, s.inputs, values);
+    const bool same = RunLinear(*backend, weight, in, s, ActivationFormat::kBf16) ==
+                      RunLinear(*backend, weight, in, s, ActivationFormat::kF32);
+    EXPECT_EQ(same, format != WeightFormat::kBf16) << core::WeightFormatName(format);
+  }
+}
+
+TEST_P(LinearTest, WorkspacesHoldWhatTheFormatOfActivationsNeeds) {
+  const auto backend = MakeBackend(GetParam(), 2);
+  const Shape s = {37, 300, 70};
+  const auto in = RandomValues(s.rows * s.inputs, 35);
+  const auto values = RandomValues(s.outputs * s.inputs, 36);
+  const Buffer x(*backend, s.rows, s.inputs, in);
+  const Buffer out(*backend, s.rows, s.outputs);
+  uint64_t largest = 0;
+  for (const auto activations : kActivations) {
+    core::StepLimits limits = Limits(s);
+    limits.max_columns = s.inputs;
+    limits.activation_format = activations;
+    const Step step(*backend, limits);
+    largest = std::max(largest, backend->WorkspaceBytes(limits));
+    for (const WeightFormat format : kFormats) {
+      const Weight weight = MakeWeight(*backend, format, s.outputs, s.inputs, values);
+      EXPECT_TRUE(backend
+                      ->Linear(step.context(), {.in = x.matrix(),
+                                                .weight = weight.packed,
+                                                .activation_format = activations,
+                                                .out = out.matrix()})
+                      .ok())
+          << core::WeightFormatName(format) << " " << core::ActivationFormatName(activations);
+    }
+  }
+  core::StepLimits any = Limits(s);
+  any.max_columns = s.inputs;
+  EXPECT_EQ(backend->WorkspaceBytes(any), largest);
+}
+
 TEST_P(LinearTest, Int8ActivationsAreExactAgainstAnIntegerReference) {
   const auto backend = MakeBackend(GetParam(), 2);
   const bool fused = GetParam().isa != Isa::kBaseline;
@@ -159,7 +233,7 @@ TEST_P(LinearTest, BitsDoNotDependOnRowsOrThreads) {
   const auto values = RandomValues(all.outputs * all.inputs, 10);
   const auto one = MakeBackend(GetParam(), 1);
   for (const WeightFormat format : kFormats) {
-    for (const auto activations : {ActivationFormat::kF32, ActivationFormat::kInt8}) {
+    for (const auto activations : kActivations) {
       const Weight weight = MakeWeight(*one, format, all.outputs, all.inputs, values);
       const auto expected = RunLinear(*one, weight, in, all, activations);
       for (int64_t rows = 1; rows <= kRows; ++rows) {
@@ -204,7 +278,7 @@ TEST_P(LinearTest, RowChunksDoNotChangeBits) {
   const auto in = RandomValues(all.rows * all.inputs, 11);
   const auto values = RandomValues(all.outputs * all.inputs, 12);
   for (const WeightFormat format : {WeightFormat::kBf16, WeightFormat::kInt4}) {
-    for (const auto activations : {ActivationFormat::kF32, ActivationFormat::kInt8}) {
+    for (const auto activations : kActivations) {
       const Weight weight = MakeWeight(*backend, format, all.outputs, all.inputs, values);
       const auto expected = RunLinear(*backend, weight, in, all, activations);
       for (const int64_t chunk : {1, 5, 64, 97, 199}) {
@@ -309,6 +383,26 @@ TEST_P(LinearTest, NothingPassesUnseenFromBadActivations) {
     const Weight weight = MakeWeight(*backend, format, s.outputs, s.inputs, values);
     for (const float v : RunLinear(*backend, weight, in, s, ActivationFormat::kInt8)) {
       EXPECT_FALSE(std::isfinite(v));
+    }
+  }
+}
+
+TEST_P(LinearTest, Bf16ActivationsKeepWhatIsNotFinite) {
+  const auto backend = MakeBackend(GetParam(), 1);
+  // One more row than a tile, so that both the rows of a tile and those after it are seen.
+  const Shape s = {7, 131, 64};
+  const auto clean = RandomValues(s.rows * s.inputs, 24);
+  const auto values = RandomValues(s.outputs * s.inputs, 25);
+  const Weight weight = MakeWeight(*backend, WeightFormat::kBf16, s.outputs, s.inputs, values);
+  uint32_t bits = 0xFFFFFFFF;  // a NaN that rounding its bits would make a number
+  float strange;
+  std::memcpy(&strange, &bits, sizeof strange);
+  for (const float bad : {std::nanf(""), strange, HUGE_VALF, -HUGE_VALF, 3.4e38f}) {
+    auto in = clean;
+    in[3 * s.inputs + s.inputs - 1] = bad;
+    const auto out = RunLinear(*backend, weight, in, s, ActivationFormat::kBf16);
+    for (int64_t i = 0; i < s.rows * s.outputs; ++i) {
+      EXPECT_EQ(std::isfinite(out[i]), i / s.outputs != 3) << bad << " at " << i;
     }
   }
 }

@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from programs import SANITIZED, ProgramTest, make_slow_model, path_of, run
+from programs import SANITIZED, ProgramTest, edit_json, make_slow_model, path_of, run
 
 SUM = ["--prompt", "1.1+2.3=?", "--temperature", "0"]
 PATIENCE = 60 if SANITIZED else 20
@@ -129,6 +129,52 @@ class PipeTest(ProgramTest):
         self.assertTrue(result.stdout.endswith(again.stdout))
         self.assertTrue(again.stdout)
 
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full")
+    def test_a_reply_that_cannot_be_written_is_a_failure(self):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([path_of("chat"), *SUM], stdout=full, stderr=subprocess.PIPE,
+                                  check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"the output cannot be written", done.stderr)
+
+    def test_a_reader_that_leaves_ends_the_reply(self):
+        model = make_slow_model(os.path.join(self.folder, "slow"))
+        for signals_as_usual in [True, False]:  # else SIGPIPE is ignored, as under many servers
+            process = subprocess.Popen([path_of("chat"), "--model", model, "--prompt", "hello"],
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       restore_signals=signals_as_usual)
+            process.stdout.read(1)
+            process.stdout.close()
+            errors = process.stderr.read()
+            process.stderr.close()
+            status = process.wait(timeout=PATIENCE)
+            self.assertEqual(status, -signal.SIGPIPE if signals_as_usual else 1, errors)
+
+    def test_closed_standard_streams_are_not_taken_by_other_files(self):
+        def run_shell(redirection):
+            return subprocess.run(["sh", "-c", f'"$0" "$@" {redirection}', path_of("chat"), *SUM],
+                                  capture_output=True, timeout=PATIENCE, check=False)
+
+        self.assertTrue(run_shell("<&-").stdout.endswith(b"3.4\n"))
+        closed = run_shell(">&-")
+        self.assertEqual(closed.returncode, 1)
+        self.assertIn(b"the output cannot be written", closed.stderr)
+        self.assertTrue(run_shell("2>&-").stdout.endswith(b"3.4\n"))
+        # Without an input there is nothing to say.
+        done = subprocess.run(["sh", "-c", '"$0" <&-', path_of("chat")], capture_output=True,
+                              timeout=PATIENCE, check=False)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
+
+    def test_text_that_is_no_utf8_is_refused(self):
+        self.fail_with("chat", "--prompt", b"a\xff", says="UTF-8")
+
+    def test_without_a_chat_template_there_is_raw(self):
+        model = self.copy_of_builtin("tokenizer_config.json")
+        edit_json(os.path.join(model, "tokenizer_config.json"),
+                  lambda config: config.pop("chat_template"))
+        self.fail_with("chat", "--model", model, "--prompt", "hello", says=["chat template", "--raw"])
+        self.succeed("chat", "--model", model, "--raw", "--prompt", "hello", "--max-tokens", "2")
+
     def test_a_failure_in_a_script_ends_it(self):
         result = run("chat", stdin=b"/load /nowhere/file\n1+1=?\n")
         self.assertEqual((result.status, result.stdout), (1, b""))
@@ -171,6 +217,25 @@ class TerminalTest(ProgramTest):
         finally:
             os.kill(chat.pid, signal.SIGTERM)
             chat.status()
+
+    def test_messages_of_several_lines(self):
+        options = ["--raw", "--max-tokens", "1", "--temperature", "0", "--stats"]
+        count = rb"prompt +(\d+) tokens"
+        expected = run("chat", *options, "--prompt", "hello\nhello").stderr.encode()
+        for typed in [b"hello\\\rhello\r", b"\x1b[200~hello\nhello\n\x1b[201~\r"]:  # \\ and a paste
+            chat = Terminal(*options)
+            chat.prompt()
+            chat.send(typed)
+            try:
+                said = chat.read_until(count + rb".*\r\n")
+            except AssertionError:
+                if b"200~" in typed:
+                    self.skipTest("built without libedit")
+                raise
+            self.assertEqual(re.findall(count, said), re.findall(count, expected), said)
+            chat.prompt()
+            chat.send(b"\x04")
+            self.assertEqual(chat.status(), 0)
 
     def test_control_c_stops_a_reply_and_not_the_program(self):
         model = make_slow_model(os.path.join(self.folder, "slow"))

@@ -7,6 +7,8 @@ import unittest
 
 from programs import BUILTIN, ProgramTest
 
+MODELS = os.path.dirname(BUILTIN)
+
 TEXT = "1.1 + 2.3\nTenths: 1+3=4\nOnes: 1+2=3\nAnswer: 3.4\n" * 3
 
 
@@ -66,6 +68,43 @@ class EvaluateTest(ProgramTest):
 
     def test_perplexity_of_the_beginning(self):
         self.assertEqual(self.perplexity("--max-tokens", "10")["tokens"], 9)
+
+    def reply_perplexity(self, cases, kv):
+        total, count = 0, 0
+        for case in cases:
+            tokens = case["ids"] + case["reply_ids"]
+            answer = self.succeed("logits", "--model", BUILTIN, "--weights", "f32", "--kv", kv,
+                                  "--all", "--tokens", ",".join(map(str, tokens)))
+            rows = json.loads(answer)["logits"]
+            total += sum(log_probability(rows[i - 1], tokens[i])
+                         for i in range(len(case["ids"]), len(tokens)))
+            count += len(case["reply_ids"])
+        return math.exp(-total / count)
+
+    def test_kv_formats_keep_the_perplexity_of_the_builtin_model(self):
+        with open(os.path.join(MODELS, "golden.json"), encoding="utf-8") as file:
+            cases = json.load(file)["cases"]
+        exact = self.reply_perplexity(cases, "f32")
+        for kv, most in [("bf16", 0.001), ("f16", 0.001), ("int8", 0.001), ("int4", 0.02)]:
+            change = self.reply_perplexity(cases, kv) / exact - 1
+            self.assertLess(abs(change), most, kv)
+            self.assertNotEqual(change, 0, f"{kv} is not what was computed with")
+
+    def test_kv_formats_keep_the_perplexity_of_stories(self):
+        model = self.reference("models", "stories260K-f32")
+        text = self.reference("text", "wikitext-2-raw-test.txt")
+
+        def perplexity(kv):
+            answer = self.succeed("evaluate", "perplexity", "--model", model, "--weights", "f32",
+                                  "--kv", kv, "--file", text, "--max-tokens", "30000", "--json")
+            return json.loads(answer)["perplexity"]
+
+        exact = perplexity("f32")
+        for kv, most in [("bf16", 0.001), ("f16", 0.001), ("int8", 0.001)]:
+            self.assertLess(abs(perplexity(kv) / exact - 1), most, kv)
+        # Keys of 8 dimensions in 4 bits are too coarse for this model (15.6% when this was written;
+        # values in 4 bits cost it nothing). What is held here is that they get no coarser.
+        self.assertLess(perplexity("int4") / exact - 1, 0.2)
 
     def test_lambada(self):
         passages = [("Answer: 3.4\nOnes: 1+2=3\nAnswer:", "3.4"), ("I am the", "Zzyzx")]

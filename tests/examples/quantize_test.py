@@ -1,5 +1,6 @@
 """quantize: a directory that is smaller and computes what quantizing at load computes."""
 
+import json
 import os
 import unittest
 
@@ -21,6 +22,23 @@ class QuantizeTest(ProgramTest):
             reply = self.succeed("chat", "--model", target, "--prompt", "1.1+2.3=?",
                                  "--temperature", "0")
             self.assertTrue(reply.endswith(b"3.4\n"))
+
+    def test_the_layout_of_the_cpu_loads_to_the_same_logits(self):
+        rows = os.path.join(self.folder, "rows")
+        packed = os.path.join(self.folder, "packed")
+        self.succeed("quantize", BUILTIN, rows, "--weights", "int4")
+        report = self.succeed("quantize", BUILTIN, packed, "--weights", "int4", "--layout", "cpu").decode()
+        self.assertIn("-> cpu-int4-v", report)
+        self.assertEqual(self.succeed("logits", "--model", packed, *TOKENS),
+                         self.succeed("logits", "--model", rows, *TOKENS))
+        plan = json.loads(self.succeed("plan", "--model", packed, "--json"))
+        self.assertGreater(plan["mapped_bytes"], 0.9 * plan["bytes"]["weights"])
+        config = os.path.join(packed, "config.json")
+        with open(config) as file:
+            text = file.read()
+        with open(config, "w") as file:
+            file.write(text.replace("cpu-int4-v", "cpu-int4-w"))
+        self.fail_with("chat", "--model", packed, "--prompt", "1+1=?", says="quantize the original again")
 
     def test_does_not_write_over_a_model(self):
         target = self.copy_of_builtin()

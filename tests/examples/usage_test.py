@@ -40,6 +40,7 @@ class UsageTest(ProgramTest):
                           ["--memory-budget", "12Q"], ["--memory-budget", "-1"],
                           ["--memory-budget", "99999999999G"], ["--device", "tpu"],
                           ["--device", "cuda:"], ["--threads", "x"], ["--seed", "1.5"],
+                          ["--seed", "-1"], ["--temperature", "nan"], ["--top-p", "nan"],
                           ["--max-context", "99999999999"], ["--model", ""], ["stray"],
                           ["--raw", "--system", "s"]]:
             self.assert_wrong_usage("chat", *arguments)

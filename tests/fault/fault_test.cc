@@ -1,5 +1,6 @@
-// Every allocation and every file call of a load, a prefill, a decode, a save and a restore fails
-// once: the call that needed it returns an error, nothing is lost, and what lived before goes on.
+// Every allocation and every file call of a load, a prefill, a decode, a save, a restore and a
+// quantization fails once: the call that needed it returns an error, nothing is lost, and what
+// lived before goes on.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -7,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/base/file.h"
@@ -164,6 +166,10 @@ class FaultTest : public testing::Test {
   void SetUp() override {
     directory_ = MakeModel();
     path_ = core::JoinPath(testing::TempDir(), "llmcore_fault_session");
+    quantized_folder_ = core::JoinPath(testing::TempDir(), "llmcore_fault_quantized");
+    quantized_path_ = core::JoinPath(quantized_folder_, "int4");
+    std::filesystem::remove_all(quantized_folder_);
+    std::filesystem::create_directory(quantized_folder_);
     ASSERT_TRUE(Load(directory_, witness_model_.out()));
     ASSERT_TRUE(Succeeded(llmcore_session_create(witness_model_.get(), witness_.out())));
     const llmcore_token tokens[] = {0, 5, 6, 2, 3, 4};
@@ -175,6 +181,7 @@ class FaultTest : public testing::Test {
   void TearDown() override {
     std::filesystem::remove_all(directory_);
     std::filesystem::remove(path_);
+    std::filesystem::remove_all(quantized_folder_);
   }
 
   std::vector<float> WitnessLogits() {
@@ -209,6 +216,7 @@ class FaultTest : public testing::Test {
     Owned<llmcore_session> saved(llmcore_session_destroy);
     ASSERT_TRUE(Succeeded(
         llmcore_session_restore(witness_model_.get(), path_.data(), path_.size(), saved.out())));
+    ExpectQuantizedWholeOrNot();
   }
 
   // Runs `scenario` with call 0, 1, 2, ... failing until it runs without a fault.
@@ -241,8 +249,33 @@ class FaultTest : public testing::Test {
     return Load(directory_, model.out());
   }
 
+  bool QuantizeOnce(const std::string_view layout = "rows") {
+    Owned<llmcore_model_options> options(llmcore_model_options_destroy);
+    const auto log = [](void*, uint32_t, const char*, size_t) { return true; };
+    return Succeeded(llmcore_model_options_create(options.out())) &&
+           Succeeded(
+               llmcore_model_options_set_log_callback(options.get(), log, nullptr, nullptr)) &&
+           Succeeded(llmcore_model_options_set_checkpoint_layout(options.get(), layout.data(),
+                                                                 layout.size())) &&
+           Succeeded(llmcore_quantize_checkpoint(directory_.data(), directory_.size(),
+                                                 quantized_path_.data(), quantized_path_.size(),
+                                                 options.get()));
+  }
+
+  // A quantized copy is there as a whole or not at all, and nothing lies beside it.
+  void ExpectQuantizedWholeOrNot() {
+    for (const auto& entry : std::filesystem::directory_iterator(quantized_folder_)) {
+      ASSERT_EQ(entry.path().string(), quantized_path_);
+      Owned<llmcore_model> model(llmcore_model_destroy);
+      ASSERT_TRUE(Load(quantized_path_, model.out()));
+      std::filesystem::remove_all(quantized_path_);
+    }
+  }
+
   std::string directory_;
   std::string path_;
+  std::string quantized_folder_;
+  std::string quantized_path_;
   Owned<llmcore_model> witness_model_{llmcore_model_destroy};
   Owned<llmcore_session> witness_{llmcore_session_destroy};
   Owned<llmcore_session> fill_[2] = {Owned<llmcore_session>(llmcore_session_destroy),
@@ -274,6 +307,51 @@ TEST_F(FaultTest, MemoryMayRunOutDuringAConversation) {
 
 TEST_F(FaultTest, AnyFileCallOfASaveOrRestoreMayFail) {
   FailEach(FaultKind::kFile, false, 1, [this] { return Converse(witness_model_.get(), path_); });
+}
+
+TEST_F(FaultTest, AnyFileCallOfAQuantizationMayFail) {
+  FailEach(FaultKind::kFile, false, 1, [this] { return QuantizeOnce(); });
+}
+
+TEST_F(FaultTest, AnyAllocationOfAQuantizationMayFail) {
+  FailEach(FaultKind::kAllocation, false, kStride, [this] { return QuantizeOnce(); });
+}
+
+TEST_F(FaultTest, AnyFileCallOfPackingMayFail) {
+  FailEach(FaultKind::kFile, false, 1, [this] { return QuantizeOnce("cpu"); });
+}
+
+TEST_F(FaultTest, AnyAllocationOfPackingMayFail) {
+  FailEach(FaultKind::kAllocation, false, kStride, [this] { return QuantizeOnce("cpu"); });
+}
+
+TEST_F(FaultTest, AnyCallOfALoadOfPackedWeightsMayFail) {
+  ASSERT_TRUE(QuantizeOnce("cpu"));
+  const std::string packed = core::JoinPath(testing::TempDir(), "llmcore_fault_packed");
+  std::filesystem::remove_all(packed);
+  std::filesystem::rename(quantized_path_, packed);
+  const auto load = [&packed] {
+    Owned<llmcore_model> model(llmcore_model_destroy);
+    return Load(packed, model.out());
+  };
+  FailEach(FaultKind::kAllocation, false, kStride, load);
+  FailEach(FaultKind::kAllocation, true, 3 * kStride, load);
+  FailEach(FaultKind::kFile, false, 1, load);
+  std::filesystem::remove_all(packed);
+}
+
+// A rename alone may be undone by a power failure.
+TEST_F(FaultTest, RenamesAreFlushedWithTheirFolders) {
+  int64_t before = FoldersFlushed();
+  Owned<llmcore_session> session(llmcore_session_destroy);
+  ASSERT_TRUE(Succeeded(llmcore_session_create(witness_model_.get(), session.out())));
+  ASSERT_TRUE(Succeeded(llmcore_session_save(session.get(), path_.data(), path_.size())));
+  EXPECT_EQ(FoldersFlushed() - before, 1);
+  // The files of the directory, and the directory itself in the folder above.
+  before = FoldersFlushed();
+  ASSERT_TRUE(QuantizeOnce());
+  const auto files = std::distance(std::filesystem::directory_iterator(quantized_path_), {});
+  EXPECT_EQ(FoldersFlushed() - before, files + 1);
 }
 
 }  // namespace

@@ -33,8 +33,13 @@ struct Countdown {
 
 constinit Countdown allocations;
 constinit Countdown file_calls;
+constinit std::atomic<int64_t> folders_flushed{0};
 
 }  // namespace
+
+int64_t FoldersFlushed() {
+  return folders_flushed;
+}
 
 ScopedFault::ScopedFault(FaultKind kind, int64_t nth, bool from_then_on) {
   Countdown& countdown = kind == FaultKind::kAllocation ? allocations : file_calls;
@@ -75,6 +80,7 @@ constexpr std::size_t kAlignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 using llmcore::test::Allocate;
 using llmcore::test::AllocateOrThrow;
 using llmcore::test::file_calls;
+using llmcore::test::folders_flushed;
 using llmcore::test::kAlignment;
 
 void* operator new(std::size_t n) {
@@ -149,11 +155,22 @@ LLMCORE_WRAP(void*, mmap, (void* at, size_t size, int protection, int flags, int
 LLMCORE_WRAP(ssize_t, read, (int fd, void* data, size_t size), (fd, data, size), -1, EIO)
 LLMCORE_WRAP(ssize_t, pwrite, (int fd, const void* data, size_t size, off_t offset),
              (fd, data, size, offset), -1, ENOSPC)
-LLMCORE_WRAP(int, fsync, (int fd), (fd), -1, EIO)
+LLMCORE_WRAP(int, mkdir, (const char* path, mode_t mode), (path, mode), -1, EDQUOT)
 LLMCORE_WRAP(int, rename, (const char* from, const char* to), (from, to), -1, EACCES)
 LLMCORE_WRAP(DIR*, opendir, (const char* name), (name), nullptr, EMFILE)
 LLMCORE_WRAP(ssize_t, getrandom, (void* data, size_t size, unsigned flags), (data, size, flags), -1,
              EAGAIN)
+
+extern "C" int __real_fsync(int fd);
+extern "C" int __wrap_fsync(int fd) {
+  if (file_calls.Fails()) {
+    errno = EIO;
+    return -1;
+  }
+  struct stat info;
+  if (__real_fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) ++folders_flushed;
+  return __real_fsync(fd);
+}
 
 extern "C" int __real_open(const char* path, int flags, ...);
 extern "C" int __wrap_open(const char* path, int flags, ...) {

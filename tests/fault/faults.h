@@ -22,6 +22,9 @@ class ScopedFault {
   bool fired() const;
 };
 
+// How many times a folder was flushed to disk so far, which makes a rename in it last.
+int64_t FoldersFlushed();
+
 }  // namespace llmcore::test
 
 #endif  // LLMCORE_TESTS_FAULT_FAULTS_H_

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <map>
 #include <random>
 #include <vector>
@@ -17,25 +18,34 @@ std::shared_ptr<BlockPool> Pool(int32_t blocks) {
   return std::make_shared<BlockPool>(blocks, /*block_bytes=*/100);
 }
 
+// Room for the block table of a step.
+using Table = std::array<BlockId, 64>;
+
 void Extend(KvSequence* sequence, int64_t end) {
-  BlockCopy copy;
-  ASSERT_TRUE(sequence->Reserve(end, &copy).ok());
-  sequence->Commit(end);
+  Table table;
+  sequence->PrepareTable(end);
+  auto reservation = sequence->Reserve(end, table);
+  ASSERT_TRUE(reservation.ok()) << reservation.status();
+  sequence->Commit(*std::move(reservation));
 }
 
 TEST(BlockPoolTest, FreedBlocksAreReusable) {
   BlockPool pool(2, 100);
-  const BlockId a = *pool.Allocate();
-  const BlockId b = *pool.Allocate();
-  EXPECT_NE(a, b);
-  const absl::Status full = pool.Allocate().status();
+  std::array<BlockId, 2> blocks;
+  std::array<BlockId, 3> too_many;
+  const absl::Status full = pool.Allocate(too_many);
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(BytesNeeded(full), 100u);
-  pool.Share(a);
-  pool.Release(a);
+  EXPECT_EQ(pool.free_blocks(), 2);
+  ASSERT_TRUE(pool.Allocate(blocks).ok());
+  EXPECT_NE(blocks[0], blocks[1]);
+  pool.Share(blocks[0]);
+  pool.Release(blocks[0]);
   EXPECT_EQ(pool.free_blocks(), 0);
-  pool.Release(a);
-  EXPECT_EQ(*pool.Allocate(), a);
+  pool.Release(blocks[0]);
+  std::array<BlockId, 1> again;
+  ASSERT_TRUE(pool.Allocate(again).ok());
+  EXPECT_EQ(again[0], blocks[0]);
 }
 
 TEST(KvSequenceTest, BlocksFollowTheLength) {
@@ -62,8 +72,10 @@ TEST(KvSequenceTest, AFailedReservationChangesNothing) {
   KvSequence sequence(pool, kBlockTokens);
   Extend(&sequence, 20);
   const std::vector<BlockId> before(sequence.blocks().begin(), sequence.blocks().end());
-  BlockCopy copy;
-  EXPECT_EQ(sequence.Reserve(100, &copy).code(), absl::StatusCode::kResourceExhausted);
+  Table table;
+  const absl::Status status = sequence.Reserve(100, table).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(BytesNeeded(status), 400u);  // 7 blocks, of which it has 2 and 1 is free
   EXPECT_EQ(std::vector<BlockId>(sequence.blocks().begin(), sequence.blocks().end()), before);
   EXPECT_EQ(sequence.length(), 20);
   EXPECT_EQ(pool->free_blocks(), 1);
@@ -75,31 +87,42 @@ TEST(KvSequenceTest, AForkCopiesOnlyTheBlockThatIsWritten) {
   Extend(&first, 40);
   KvSequence second = first.Fork();
   EXPECT_EQ(pool->free_blocks(), 7);
-  BlockCopy copy;
-  ASSERT_TRUE(second.Reserve(41, &copy).ok());
-  EXPECT_EQ(copy.from, first.blocks()[2]);
-  EXPECT_EQ(copy.to, second.blocks()[2]);
-  second.Commit(41);
+  Table table;
+  {
+    auto reservation = second.Reserve(41, table);
+    ASSERT_TRUE(reservation.ok());
+    EXPECT_EQ(reservation->copy().from, first.blocks()[2]);
+    EXPECT_EQ(reservation->copy().to, reservation->blocks()[2]);
+    second.Commit(*std::move(reservation));
+  }
+  EXPECT_NE(second.blocks()[2], first.blocks()[2]);
   EXPECT_EQ(second.blocks()[1], first.blocks()[1]);
   EXPECT_EQ(pool->free_blocks(), 6);
   // The first now owns its last block alone: it writes in place.
-  ASSERT_TRUE(first.Reserve(41, &copy).ok());
-  EXPECT_LT(copy.from, 0);
-  first.Commit(41);
+  const auto reservation = first.Reserve(41, table);
+  ASSERT_TRUE(reservation.ok());
+  EXPECT_LT(reservation->copy().from, 0);
+  EXPECT_EQ(pool->free_blocks(), 6);
 }
 
-TEST(KvSequenceTest, RollbackReturnsTheSharedBlock) {
+TEST(KvSequenceTest, ADroppedReservationLeavesNoTrace) {
   const auto pool = Pool(10);
   KvSequence first(pool, kBlockTokens);
   Extend(&first, 20);
   KvSequence second = first.Fork();
-  BlockCopy copy;
-  ASSERT_TRUE(second.Reserve(60, &copy).ok());
-  second.Rollback();
-  EXPECT_TRUE(std::equal(first.blocks().begin(), first.blocks().end(), second.blocks().begin(),
-                         second.blocks().end()));
+  {
+    Table table;
+    const auto reservation = second.Reserve(60, table);
+    ASSERT_TRUE(reservation.ok());
+    EXPECT_EQ(pool->free_blocks(), 5);
+    // Its sequence may go on meanwhile.
+    second.Truncate(10);
+  }
+  EXPECT_EQ(second.blocks().size(), 1u);
+  EXPECT_EQ(second.blocks()[0], first.blocks()[0]);
   EXPECT_EQ(pool->free_blocks(), 8);
-  EXPECT_EQ(pool->references(first.blocks()[1]), 2);
+  EXPECT_EQ(pool->references(first.blocks()[0]), 2);
+  EXPECT_EQ(pool->references(first.blocks()[1]), 1);
 }
 
 // Random operations against a model that stores the token of each position by block: whatever the
@@ -115,28 +138,26 @@ TEST(KvSequenceTest, SequencesKeepTheirContentWhateverTheOthersDo) {
   sequences.emplace_back(pool, kBlockTokens);
   expected.emplace_back();
   const auto below = [&random](uint64_t n) { return static_cast<size_t>(random() % n); };
-  for (int operation = 0; operation < 20000; ++operation) {
+  for (int operation = 0; operation < 100000; ++operation) {
     const size_t i = below(sequences.size());
     KvSequence& sequence = sequences[i];
     switch (below(5)) {
       case 0:
       case 1: {
         const int64_t end = sequence.length() + 1 + static_cast<int64_t>(below(40));
-        BlockCopy copy;
-        const absl::Status status = sequence.Reserve(end, &copy);
-        if (!status.ok()) break;
+        std::vector<BlockId> table(sequence.BlocksFor(end));
+        auto reservation = sequence.Reserve(end, table);
+        if (!reservation.ok()) break;
+        const BlockCopy copy = reservation->copy();
         if (copy.from >= 0) memory[copy.to] = memory[copy.from];
         for (int64_t p = sequence.length(); p < end; ++p) {
-          auto& block = memory[sequence.blocks()[static_cast<size_t>(p / kBlockTokens)]];
+          auto& block = memory[reservation->blocks()[static_cast<size_t>(p / kBlockTokens)]];
           block.resize(kBlockTokens);
           block[static_cast<size_t>(p % kBlockTokens)] = operation;
         }
-        if (below(5) == 0) {  // the step failed after it wrote
-          sequence.Rollback();
-        } else {
-          expected[i].resize(static_cast<size_t>(end), operation);
-          sequence.Commit(end);
-        }
+        if (below(5) == 0) break;  // the step failed after it wrote
+        expected[i].resize(static_cast<size_t>(end), operation);
+        sequence.Commit(*std::move(reservation));
         break;
       }
       case 2: {

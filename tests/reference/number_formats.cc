@@ -141,4 +141,40 @@ QuantizedRow QuantizeActivations(const std::vector<float>& values) {
   return row;
 }
 
+QuantizedHead QuantizeHead(const std::vector<double>& values, int largest_code) {
+  float least = 0;
+  float most = 0;
+  bool finite = true;
+  for (const double value : values) {
+    finite = finite && std::isfinite(value);
+    least = std::min(least, static_cast<float>(value));
+    most = std::max(most, static_cast<float>(value));
+  }
+  QuantizedHead head;
+  head.codes.assign(values.size(), 0);
+  const float wanted = (most - least) / static_cast<float>(largest_code);
+  if (!finite || wanted > 65504) {
+    head.scale = head.zero = std::numeric_limits<double>::quiet_NaN();
+    return head;
+  }
+  if (wanted == 0) return head;
+  head.scale = RoundToF16(static_cast<double>(wanted));
+  if (head.scale < static_cast<double>(wanted)) {
+    head.scale += std::ldexp(1.0, std::max(std::ilogb(wanted), -14) - 10);
+  }
+  const auto scale = static_cast<float>(head.scale);
+  head.zero = RoundToF16(static_cast<double>(-least / scale));
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float quotient = static_cast<float>(values[i]) / scale;
+    head.codes[i] = RoundAndClamp(quotient + static_cast<float>(head.zero), 0, largest_code);
+  }
+  return head;
+}
+
+std::vector<double> DequantizeHead(const QuantizedHead& head) {
+  std::vector<double> values;
+  for (const int code : head.codes) values.push_back((code - head.zero) * head.scale);
+  return values;
+}
+
 }  // namespace llmcore::reference

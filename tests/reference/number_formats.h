@@ -38,6 +38,18 @@ std::vector<double> DequantizeInt8(const QuantizedRow& row);
 // block whose absmax is below 2^-100 has the scale 0 and codes 0.
 QuantizedRow QuantizeActivations(const std::vector<float>& values);
 
+// One head of one token in a quantized KV cache, value = (code - zero) * scale. The range is
+// widened to hold 0; the scale is range / largest_code, rounded up in f16, and zero is f16(-min /
+// scale), in f32; codes are round_half_even(x / scale + zero) within 0..largest_code. When the
+// values have no such scale both are NaN, when all are 0 both are 0, and the codes are 0.
+struct QuantizedHead {
+  std::vector<int> codes;
+  double scale = 0;
+  double zero = 0;
+};
+QuantizedHead QuantizeHead(const std::vector<double>& values, int largest_code);
+std::vector<double> DequantizeHead(const QuantizedHead& head);
+
 }  // namespace llmcore::reference
 
 #endif  // LLMCORE_TESTS_REFERENCE_NUMBER_FORMATS_H_

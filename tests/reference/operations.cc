@@ -156,9 +156,11 @@ void RopeAppend(size_t heads, const std::vector<double>& q_norm, const std::vect
         NormalizeHead(k_norm, epsilon, rotated.data());
         Rotate(angles, head_dim, rotated.data());
         const size_t slot = cache->Slot(layer, block, position % cache->block_tokens, head);
+        const std::vector<double> stored_key = cache->store(rotated);
+        const std::vector<double> stored_value = cache->store({value, value + head_dim});
         for (size_t d = 0; d < head_dim; ++d) {
-          cache->keys[slot + d] = cache->store(rotated[d]);
-          cache->values[slot + d] = cache->store(value[d]);
+          cache->keys[slot + d] = stored_key[d];
+          cache->values[slot + d] = stored_value[d];
         }
       }
     }

@@ -52,8 +52,9 @@ struct PagedCache {
   size_t block_tokens = 0;
   size_t kv_heads = 0;
   size_t head_dim = 0;
-  std::function<double(double)> store;  // rounding of the cache's format
-  std::vector<double> keys;             // NaN where nothing was written
+  // What the cache's format makes of one head of one token.
+  std::function<std::vector<double>(const std::vector<double>&)> store;
+  std::vector<double> keys;  // NaN where nothing was written
   std::vector<double> values;
 
   void Clear();

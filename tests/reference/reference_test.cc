@@ -34,6 +34,25 @@ TEST(NumberFormatsTest, RoundingIsToNearestTiesToEven) {
   EXPECT_EQ(F16Bits(65504), 0x7BFF);
 }
 
+TEST(NumberFormatsTest, HeadsAreQuantizedOverARangeThatHoldsZero) {
+  // A range of 3 in 15 steps of f16(0.2), rounded up; 0.5 is less than 2.5 of them.
+  const QuantizedHead head = QuantizeHead({-1, 0, 2, 0.5}, 15);
+  EXPECT_EQ(head.scale, 0x1.99cp-3);
+  EXPECT_EQ(head.zero, 5);
+  EXPECT_EQ(head.codes, (std::vector<int>{0, 5, 15, 7}));
+  const std::vector<double> positive = DequantizeHead(QuantizeHead({255, 51, 0}, 255));
+  EXPECT_EQ(positive, (std::vector<double>{255, 51, 0}));
+  const std::vector<double> negative = DequantizeHead(QuantizeHead({-15, -3}, 15));
+  EXPECT_EQ(negative, (std::vector<double>{-15, -3}));
+  EXPECT_EQ(DequantizeHead(QuantizeHead({0, 0}, 255)), (std::vector<double>{0, 0}));
+  EXPECT_EQ(QuantizeHead({1e-9, 0}, 255).scale, 0x1p-24);
+  for (const double wild : {std::nan(""), std::numeric_limits<double>::infinity(), 1e30}) {
+    for (const double value : DequantizeHead(QuantizeHead({wild, 1}, 255))) {
+      EXPECT_TRUE(std::isnan(value)) << wild;
+    }
+  }
+}
+
 TEST(NumberFormatsTest, EveryBf16ReadsBack) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     if ((bits & 0x7F80) == 0x7F80) continue;
@@ -123,7 +142,7 @@ TEST(OperationsTest, ActivationsHaveTheirKnownValues) {
 }
 
 TEST(OperationsTest, AttentionOfEqualKeysIsTheMeanOfTheValues) {
-  PagedCache cache{1, 3, 2, 1, 2, [](double value) { return value; }, {}, {}};
+  PagedCache cache{1, 3, 2, 1, 2, [](const auto& head) { return head; }, {}, {}};
   cache.Clear();
   Table qkv(3, 6);
   for (size_t row = 0; row < 3; ++row) {
@@ -142,7 +161,7 @@ TEST(OperationsTest, AttentionOfEqualKeysIsTheMeanOfTheValues) {
 }
 
 TEST(OperationsTest, RotationTurnsPairsOfHalves) {
-  PagedCache cache{1, 1, 1, 1, 4, [](double value) { return value; }, {}, {}};
+  PagedCache cache{1, 1, 1, 1, 4, [](const auto& head) { return head; }, {}, {}};
   cache.Clear();
   Table qkv(1, 12);
   qkv.values = {1, 2, 3, 4, 1, 0, 0, 0, 7, 7, 7, 7};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -139,6 +140,79 @@ INSTANTIATE_TEST_SUITE_P(
       std::replace(name.begin(), name.end(), '-', '_');
       return name;
     });
+
+// Logits of each position of `ids`.
+std::vector<float> LogitsOf(const std::shared_ptr<const Model>& model,
+                            const std::vector<TokenId>& ids) {
+  auto session = Session::Create(model);
+  EXPECT_TRUE((*session)->AppendTokens(ids).ok());
+  std::vector<float> logits;
+  const absl::Status status = (*session)->AllLogits(0, &logits);
+  EXPECT_TRUE(status.ok()) << status;
+  return logits;
+}
+
+// -log of the probability that a row of logits gives to a token.
+double Surprise(std::span<const float> row, TokenId token) {
+  const double largest = *std::max_element(row.begin(), row.end());
+  double sum = 0;
+  for (const float logit : row) sum += std::exp(logit - largest);
+  return largest + std::log(sum) - row[static_cast<size_t>(token)];
+}
+
+// Activations rounded to bf16 on a published text: they may change a token only where two are about
+// as likely, and the perplexity by half a percent.
+class Bf16ActivationsTest : public testing::TestWithParam<GoldenIds> {};
+
+TEST_P(Bf16ActivationsTest, ChangeNearTiesAlone) {
+  const std::string path = Reference(GetParam().golden);
+  if (!FileExists(path)) GTEST_SKIP() << "no reference answers at " << path;
+  const auto golden = ReadJsonObject(path);
+  ASSERT_TRUE(golden.ok()) << golden.status();
+  const JsonObject& variant = **(*golden->GetObject("variants"))->GetObject(GetParam().variant);
+  const std::vector<TokenId> ids = Ids(**variant.Get("greedy_ids"));
+  ModelOptions options;
+  options.weight_format = WeightFormat::kBf16;
+  options.kv_format = KvFormat::kF32;
+  options.activation_format = ActivationFormat::kF32;
+  const std::vector<float> exact = LogitsOf(Load(Reference(GetParam().directory), options), ids);
+  options.activation_format = ActivationFormat::kBf16;
+  const std::vector<float> rounded = LogitsOf(Load(Reference(GetParam().directory), options), ids);
+  ASSERT_EQ(exact.size(), rounded.size());
+  EXPECT_NE(exact, rounded) << "the format of activations had no effect";
+  const size_t vocabulary = exact.size() / ids.size();
+  double exact_sum = 0;
+  double rounded_sum = 0;
+  for (size_t i = 0; i + 1 < ids.size(); ++i) {
+    const std::span<const float> a(exact.data() + i * vocabulary, vocabulary);
+    const std::span<const float> b(rounded.data() + i * vocabulary, vocabulary);
+    exact_sum += Surprise(a, ids[i + 1]);
+    rounded_sum += Surprise(b, ids[i + 1]);
+    double error = 0;
+    for (size_t j = 0; j < vocabulary; ++j) {
+      error = std::max<double>(error, std::abs(a[j] - b[j]));
+    }
+    const auto best = std::max_element(a.begin(), a.end()) - a.begin();
+    const auto rounded_best = std::max_element(b.begin(), b.end()) - b.begin();
+    const double margin = a[static_cast<size_t>(best)] - a[static_cast<size_t>(rounded_best)];
+    EXPECT_LE(margin, 2 * error) << "position " << i;
+  }
+  const double tokens = static_cast<double>(ids.size() - 1);
+  const double ratio = std::exp((rounded_sum - exact_sum) / tokens);
+  RecordProperty("perplexity_ratio", std::to_string(ratio));
+  EXPECT_NEAR(ratio, 1.0, 0.005);
+}
+
+INSTANTIATE_TEST_SUITE_P(TrainedModels, Bf16ActivationsTest,
+                         testing::Values(GoldenIds{"stories260K-golden.json", "stories260K-bf16",
+                                                   WeightFormat::kBf16, "bf16"},
+                                         GoldenIds{"babyllama105-golden.json", "babyllama105-f32",
+                                                   WeightFormat::kBf16, "bf16"}),
+                         [](const testing::TestParamInfo<GoldenIds>& test) {
+                           std::string name = test.param.directory;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 // The project's own model, made by examples/models/train, against PyTorch.
 TEST(OwnModelTest, RepliesTokenForToken) {

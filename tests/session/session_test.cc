@@ -408,6 +408,32 @@ TEST(SessionTest, SessionsInThreadsGiveTheBitsTheyGiveAlone) {
   EXPECT_EQ(model->engine().free_kv_blocks(), model->plan().kv_blocks);
 }
 
+TEST(SessionTest, RepliesInManyThreadsAreThoseOfSessionsAlone) {
+  ModelOptions options;
+  options.kv_cache_tokens = 32768;
+  const auto model = Load(options);
+  constexpr size_t kSessions = 64;
+  const auto reply = [&model](size_t i) {
+    GenerationParams params;
+    params.temperature = i % 3 == 0 ? 0.f : 1.2f;
+    params.seed = i;
+    params.logprobs = static_cast<int32_t>(i % 4);
+    params.max_tokens = 10 + static_cast<int64_t>(i);
+    params.ignore_eos = true;
+    const auto session = NewSession(model);
+    EXPECT_TRUE(session->AppendTokens(RandomTokens(1 + 5 * i, i, model->config().vocab_size)).ok());
+    const Reply given = Generate(session.get(), params);
+    EXPECT_TRUE(given.status.ok()) << given.status;
+    return given.tokens;
+  };
+  std::vector<std::vector<TokenId>> together(kSessions);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < kSessions; ++i) threads.emplace_back([&, i] { together[i] = reply(i); });
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < kSessions; ++i) EXPECT_EQ(together[i], reply(i)) << i;
+  EXPECT_EQ(model->engine().free_kv_blocks(), model->plan().kv_blocks);
+}
+
 TEST(SessionTest, MessagesAndPlainTextDoNotMix) {
   const auto model = Load();
   const auto plain = NewSession(model);
@@ -487,6 +513,14 @@ TEST(ModelTest, OptionsOutOfRangeAreRefusedByName) {
               o.activation_format = ActivationFormat::kInt8;
             }).code(),
             absl::StatusCode::kInvalidArgument);
+  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kF16, WeightFormat::kInt4}) {
+    EXPECT_EQ(error([format](ModelOptions& o) {
+                o.weight_format = format;
+                o.activation_format = ActivationFormat::kBf16;
+              }).code(),
+              absl::StatusCode::kInvalidArgument)
+        << WeightFormatName(format);
+  }
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // The table of one instruction set. Included once, last, by each kernels_*.cc, which defines
 // LLMCORE_KERNEL_SET (a namespace of kernels.h) and LLMCORE_KERNEL_SET_NAME.
 #include "lib/cpu/kernels.h"
+#include "lib/cpu/kernels/append.h"
 #include "lib/cpu/kernels/attention.h"
+#include "lib/cpu/kernels/linear_bf16.h"
 #include "lib/cpu/kernels/linear_f32.h"
 #include "lib/cpu/kernels/linear_int8.h"
 #include "lib/cpu/kernels/pack.h"
@@ -15,15 +17,21 @@ constexpr KernelTable kTable = {
                    LinearF32<Int8Panel>, LinearF32<Int4Panel>},
     .linear_int8 = LinearInt8<false>,
     .linear_int4 = LinearInt8<true>,
+    .linear_bf16 = kLinearBf16,
     .store = StoreRows,
     .store_gated = StoreGated,
     .pack_int8 = PackInt8,
     .pack_int4 = PackInt4,
+    .repack_int8 = Repack<false>,
+    .repack_int4 = Repack<true>,
     .quantize_row = QuantizeRow,
+    .round_row = RoundRow,
     .norm = Norm,
     .rope = Rope,
-    .attention_f32 = Attention<F32Cache>,
-    .attention_bf16 = Attention<Bf16Cache>,
+    .append = {Append<F32Kv>, Append<Bf16Kv>, Append<F16Kv>, Append<Int8Kv>, Append<Int4Kv>},
+    .attention = {Attention<F32Kv>, Attention<Bf16Kv>, Attention<F16Kv>, Attention<Int8Kv>,
+                  Attention<Int4Kv>},
+    .merge_chunks = MergeChunks,
 };
 const KernelTable kKernels = kTable;
 

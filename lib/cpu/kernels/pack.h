@@ -9,6 +9,10 @@
 namespace llmcore::cpu::LLMCORE_KERNEL_SET {
 namespace {
 
+// Bytes of a row that are asked for ahead of their turn: 16 rows are more streams than a core's own
+// prefetcher follows.
+constexpr int64_t kRepackAhead = 512;
+
 constexpr int kBlockVectors = static_cast<int>(kBlock) / kLanes;
 
 // All ones in lanes that hold NaN or infinity.
@@ -105,6 +109,75 @@ bool PackInt8(const PackBlockArgs& a) {
     __builtin_memcpy(out + quad * (4 * kPanelRows), codes + quad * 4, 4);
   }
   return true;
+}
+
+// 64 bytes whatever the instruction set: a line of a panel is 16 rows of one quad or octet.
+using Line = uint32_t __attribute__((vector_size(64)));
+
+// Turns 16 rows of 16 words by four perfect shuffles: each interleaves the first half of the rows
+// with the second.
+LLMCORE_INLINE void Transpose(Line* rows) {
+  Line other[kRepackRows];
+  Line* from = rows;
+  Line* to = other;
+  LLMCORE_UNROLL
+  for (int stage = 0; stage < 4; ++stage) {
+    LLMCORE_UNROLL
+    for (int i = 0; i < 8; ++i) {
+      to[2 * i] = __builtin_shufflevector(from[i], from[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20,
+                                          5, 21, 6, 22, 7, 23);
+      to[2 * i + 1] = __builtin_shufflevector(from[i], from[i + 8], 8, 24, 9, 25, 10, 26, 11, 27,
+                                              12, 28, 13, 29, 14, 30, 15, 31);
+    }
+    Line* const swapped = from;
+    from = to;
+    to = swapped;
+  }
+}
+
+// Eight codes a word in the order of the checkpoint (even columns in the high nibble) to an octet
+// of the panel: column j in the low nibble of byte j, column j + 4 in the high one, each plus 8.
+LLMCORE_INLINE void ToOctets(Line* words) {
+  const Line e = *words ^ 0x88888888u;
+  *words = ((e >> 4) & 0x0000F00Fu) | ((e << 4) & 0xF00F0000u) | ((e << 8) & 0x00000F00u) |
+           ((e << 16) & 0x0F000000u) | ((e >> 16) & 0x000000F0u) | ((e >> 8) & 0x00F00000u);
+}
+
+template <bool kInt4>
+bool Repack(const RepackArgs& a) {
+  constexpr int64_t kRowBytes = kInt4 ? kBlock / 2 : kBlock;
+  constexpr int64_t kBlockBytes = kInt4 ? kInt4BlockBytes : kInt8BlockBytes;
+  bool finite = true;
+  unsigned char* block = a.block;
+  for (int64_t b = 0; b < a.blocks; ++b, block += kBlockBytes) {
+    for (int64_t row = 0; row < kRepackRows; ++row) {
+      uint16_t scale;
+      __builtin_memcpy(&scale, a.scales[row] + b * 2, sizeof scale);
+      __builtin_memcpy(block + (a.lane + row) * 2, &scale, sizeof scale);
+      finite &= (scale & 0x7F80u) != 0x7F80u;
+    }
+    unsigned char* out = block + kScaleBytes + a.lane * 4;
+    for (int64_t part = 0; part < kRowBytes; part += 64, out += 16 * 4 * kPanelRows) {
+      Line lines[kRepackRows];
+      LLMCORE_UNROLL
+      for (int64_t row = 0; row < kRepackRows; ++row) {
+        const unsigned char* codes = a.codes[row] + b * kRowBytes + part;
+        __builtin_prefetch(codes + kRepackAhead);
+        __builtin_memcpy(&lines[row], codes, sizeof(Line));
+        if constexpr (kInt4) {
+          ToOctets(&lines[row]);
+        } else {
+          lines[row] ^= 0x80808080u;
+        }
+      }
+      Transpose(lines);
+      LLMCORE_UNROLL
+      for (int64_t word = 0; word < 16; ++word) {
+        __builtin_memcpy(out + word * (4 * kPanelRows), &lines[word], sizeof(Line));
+      }
+    }
+  }
+  return finite;
 }
 
 }  // namespace

@@ -268,6 +268,32 @@ LLMCORE_INLINE F32 Exp(F32 v) {
   return Select(v < Set(-87.3f), F32{}, result);
 }
 
+constexpr float kLog2E = 1.44269504f;
+
+// 2^v for v <= 0, to a relative error of 3e-6 (degree 4) or 1e-7 (degree 5): 2^-126 below -126;
+// exactly 1 for 0; NaN stays. v = n + r with |r| <= 1/2, and a minimax polynomial in r.
+template <int kDegree>
+LLMCORE_INLINE F32 Exp2(F32 v) {
+  const F32 x = Max(Set(-126.0f), v);
+  // 1.5 * 2^23 + 127: the low bits of the sum are the exponent field of 2^n.
+  const F32 magic = Set(12583039.0f);
+  const F32 shifted = x + magic;
+  const F32 r = x - (shifted - magic);
+  F32 p;
+  if constexpr (kDegree == 4) {
+    p = Fma(Set(0.00958285294f), r, Set(0.0559064262f));
+    p = Fma(p, r, Set(0.240240991f));
+    p = Fma(p, r, Set(0.693124175f));
+  } else {
+    p = Fma(Set(0.00132647273f), r, Set(0.00967151299f));
+    p = Fma(p, r, Set(0.0555073358f));
+    p = Fma(p, r, Set(0.240222424f));
+    p = Fma(p, r, Set(0.693147004f));
+  }
+  p = Fma(p, r, Set(1.0f));
+  return p * (F32)((U32)shifted << 23);
+}
+
 // std::conditional_t
 template <bool kFirst, typename First, typename Second>
 struct ConditionalType {

@@ -1,0 +1,53 @@
+// Work of one sequence that waits for its part in the steps of the engine.
+#ifndef LLMCORE_LIB_ENGINE_REQUEST_H_
+#define LLMCORE_LIB_ENGINE_REQUEST_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <span>
+
+#include "absl/functional/function_ref.h"
+#include "lib/base/cancel.h"
+#include "lib/base/status.h"
+#include "lib/engine/schedule.h"
+#include "lib/kv/kv_sequence.h"
+
+namespace llmcore::core {
+
+// Receives the logits of a position, [vocabulary], valid during the call. It is called on a thread
+// of the engine while the step ends, in order of the positions; those of other sequences get theirs
+// at the same time. It must not block.
+using LogitsSink = absl::FunctionRef<void(int64_t position, std::span<const float> logits)>;
+
+// Computes positions [sequence->length(), end) of `tokens`, and gives `sink` the logits of those
+// from `first_logits` on. What it names belongs to the engine from Engine::Submit until the request
+// is done.
+struct Request {
+  Request(KvSequence* kv, std::span<const int32_t> ids, int64_t to, int64_t logits_from,
+          LogitsSink receive)
+      : sequence(kv), tokens(ids), end(to), first_logits(logits_from), sink(receive) {}
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+  KvSequence* const sequence;
+  const std::span<const int32_t> tokens;
+  const int64_t end;
+  const int64_t first_logits;
+  const LogitsSink sink;
+
+  // The engine's, under its lock.
+  enum class State : uint8_t {
+    kQueued,      // waits for a step
+    kRunning,     // is part of the step that runs; may be withdrawn
+    kDelivering,  // its sink runs
+    kDone,
+  };
+  State state = State::kQueued;
+  bool decode = false;  // as it was submitted
+  absl::Status status;  // when done
+  std::condition_variable done;
+};
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_ENGINE_REQUEST_H_

@@ -1,0 +1,57 @@
+// Which requests take part in the next step, and with how many positions: a pure function.
+#ifndef LLMCORE_LIB_ENGINE_SCHEDULE_H_
+#define LLMCORE_LIB_ENGINE_SCHEDULE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace llmcore::core {
+
+// What a waiting request still wants.
+struct Demand {
+  bool decode = false;      // one position, whose logits somebody waits for
+  int64_t rows = 0;         // positions that are not computed, at least 1
+  int64_t silent_rows = 0;  // how many of them come before the first whose logits are wanted
+};
+
+// Its part of a step.
+struct Share {
+  size_t demand = 0;  // index of the demand
+  int32_t rows = 0;   // at least 1
+  int32_t logit_rows = 0;
+};
+
+struct StepBudget {
+  int32_t rows = 0;
+  int32_t prefill_rows = 0;  // rows of requests that are no decodes
+  int32_t sequences = 0;     // also the rows of logits that a step gives
+};
+
+// Decodes come first, so that a long prompt never keeps them waiting, and prompts fill what is
+// left in chunks; among equals the order of `demands` decides. Writes to `shares`, which has room
+// for budget.sequences, and returns how many there are.
+size_t Schedule(std::span<const Demand> demands, const StepBudget& budget, std::span<Share> shares);
+
+// How many rows of prompts a step may hold besides decodes. A step takes longer with each of them,
+// and whoever waits for a decode feels it: the pacer keeps steps of both below twice the time of
+// steps of decodes alone, which it measures. Chunking never changes bits, so that time may.
+class PrefillPacer {
+ public:
+  explicit PrefillPacer(int32_t max_rows) : max_rows_(max_rows) {}
+
+  // Rows of prompts for the next step, of which `decodes` decodes are part.
+  int32_t rows(int32_t decodes) const;
+  // A step of so many decodes and rows of prompts took so long.
+  void Record(int32_t decodes, int32_t prefill_rows, double seconds);
+
+ private:
+  const int32_t max_rows_;
+  int32_t rows_ = 32;  // beside decodes: the cost of a row falls little beyond
+  double decode_seconds_ = 0;
+  int steps_without_decode_ = 1 << 20;
+};
+
+}  // namespace llmcore::core
+
+#endif  // LLMCORE_LIB_ENGINE_SCHEDULE_H_

@@ -1,0 +1,394 @@
+// Steps that several sequences share: what is in them, and that nobody notices the others.
+#include "lib/engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstring>
+#include <future>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "lib/engine/plan_memory.h"
+#include "lib/session/synthetic_shapes.h"
+#include "tests/engine/hooked_backend.h"
+
+namespace llmcore::core {
+namespace {
+
+// Random weights in the built-in model's shape.
+class Rig {
+ public:
+  explicit Rig(MemoryRequest request = {}, int threads = 2) {
+    request.kv_cache_tokens = request.kv_cache_tokens.value_or(4096);
+    config_ = *LoadModelConfig(std::string(LLMCORE_SOURCE_DIR) + "/examples/models/abacus");
+    auto backend = HookedBackend(threads, &hook);
+    const auto weights = RandomWeights(LargestTensor(config_));
+    EXPECT_TRUE(weights.ok()) << weights.status();
+    const auto plan = PlanMemory(config_, request, *backend, /*enforce_budget=*/true);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    auto engine = Engine::Create(config_, *plan, **weights, std::move(backend), {});
+    EXPECT_TRUE(engine.ok()) << engine.status();
+    engine_ = *std::move(engine);
+  }
+
+  Engine& engine() { return *engine_; }
+  std::vector<int32_t> RandomTokens(size_t count, uint64_t seed) const {
+    std::mt19937_64 random(seed);
+    std::vector<int32_t> tokens(count);
+    for (int32_t& token : tokens) {
+      token = static_cast<int32_t>(random() % static_cast<uint64_t>(config_.vocab_size));
+    }
+    return tokens;
+  }
+  int32_t blocks_in_use() const { return engine_->plan().kv_blocks - engine_->free_kv_blocks(); }
+
+  OperationHook hook;
+
+ private:
+  ModelConfig config_;
+  std::unique_ptr<Engine> engine_;
+};
+
+int32_t ArgMax(std::span<const float> row) {
+  return static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+}
+
+// A prompt, of which the last `kept` positions give logits, and the greedy reply to it.
+struct Conversation {
+  std::vector<int32_t> tokens;
+  int64_t kept = 1;
+  int replies = 0;
+
+  std::vector<float> logits;  // of all positions that were asked for
+  absl::Status status;
+
+  void Run(Engine* engine) {
+    KvSequence sequence = engine->NewSequence();
+    const auto sink = [this](int64_t, std::span<const float> row) {
+      logits.insert(logits.end(), row.begin(), row.end());
+    };
+    for (int i = 0; i <= replies && status.ok(); ++i) {
+      const auto end = static_cast<int64_t>(tokens.size());
+      status = engine->Extend(&sequence, tokens, end, i == 0 ? end - kept : end - 1, nullptr, sink);
+      if (!status.ok()) return;
+      tokens.push_back(
+          ArgMax(std::span(logits).last(static_cast<size_t>(engine->vocabulary_size()))));
+    }
+  }
+};
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+std::vector<Conversation> Conversations(const Rig& rig, size_t count, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<Conversation> all(count);
+  for (Conversation& one : all) {
+    const size_t length = 1 + random() % (random() % 3 == 0 ? 100 : 20);
+    one.tokens = rig.RandomTokens(length, random());
+    one.kept = 1 + static_cast<int64_t>(random() % length);
+    one.replies = static_cast<int>(random() % 12);
+  }
+  return all;
+}
+
+TEST(EngineTest, EverySequenceGivesTheBitsThatItGivesAlone) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::vector<Conversation> alone;
+  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kInt4}) {
+    MemoryRequest request;
+    request.weight_format = format;
+    if (format == WeightFormat::kInt4) request.activation_format = ActivationFormat::kInt8;
+    {
+      Rig rig(request, /*threads=*/1);
+      alone = Conversations(rig, 32, seed);
+      for (Conversation& one : alone) one.Run(&rig.engine());
+    }
+    for (const int32_t chunk : {3, 40, 512}) {
+      for (const int32_t at_once : {1, 5, 32}) {
+        request.max_batch_tokens = chunk;
+        request.max_batch_sequences = at_once;
+        Rig rig(request, /*threads=*/chunk == 40 ? 3 : 2);
+        for (const size_t sessions : {2u, 16u, 32u}) {
+          auto together = Conversations(rig, 32, seed);
+          together.resize(sessions);
+          std::vector<std::thread> threads;
+          for (Conversation& one : together) threads.emplace_back([&] { one.Run(&rig.engine()); });
+          for (std::thread& thread : threads) thread.join();
+          for (size_t i = 0; i < sessions; ++i) {
+            ASSERT_TRUE(together[i].status.ok()) << together[i].status;
+            EXPECT_TRUE(SameBits(together[i].logits, alone[i].logits))
+                << "sequence " << i << " of " << sessions << ", chunks of " << chunk << ", "
+                << at_once << " at once";
+          }
+          EXPECT_EQ(rig.blocks_in_use(), 0);
+        }
+      }
+    }
+  }
+}
+
+// A place where one thread waits until another lets it go.
+class Gate {
+ public:
+  void Pass() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    reached_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+  }
+  void AwaitReached() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return reached_; });
+  }
+  void Open() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool reached_ = false;
+  bool open_ = false;
+};
+
+// Keeps the engine at the end of a step, so that what is asked for meanwhile comes in one step.
+class HeldStep {
+ public:
+  explicit HeldStep(Rig* rig) : engine_(rig->engine()), sequence_(engine_.NewSequence()) {
+    thread_ = std::thread([this] {
+      const std::vector<int32_t> tokens = {1, 2};  // no decode, beside which prompts are cut short
+      EXPECT_TRUE(engine_
+                      .Extend(&sequence_, tokens, 2, 1, nullptr,
+                              [this](int64_t, std::span<const float>) { gate_.Pass(); })
+                      .ok());
+    });
+    gate_.AwaitReached();
+  }
+  ~HeldStep() { thread_.join(); }
+
+  void LetGoWhenWaiting(size_t requests) {
+    while (engine_.waiting() < requests) std::this_thread::yield();
+    gate_.Open();
+  }
+
+ private:
+  Engine& engine_;
+  KvSequence sequence_;
+  Gate gate_;
+  std::thread thread_;
+};
+
+TEST(EngineTest, WhatWaitsSharesOneStep) {
+  Rig rig;
+  std::vector<Conversation> all(16);
+  std::vector<std::thread> threads;
+  {
+    HeldStep held(&rig);
+    rig.engine().SetTrace(true);
+    for (size_t i = 0; i < all.size(); ++i) {
+      all[i].tokens = rig.RandomTokens(10, i);
+      threads.emplace_back([&, i] { all[i].Run(&rig.engine()); });
+    }
+    held.LetGoWhenWaiting(all.size());
+  }
+  for (std::thread& thread : threads) thread.join();
+  const auto trace = nlohmann::json::parse(rig.engine().TraceJson());
+  EXPECT_EQ(trace["steps"], 1) << trace;
+  EXPECT_EQ(trace["rows"], 160) << trace;
+}
+
+TEST(EngineTest, AFailureAtAnyOperationLeavesEverySequenceAsItWas) {
+  Rig rig;
+  Engine& engine = rig.engine();
+  constexpr size_t kSequences = 3;
+  std::vector<Conversation> whole(kSequences);
+  std::vector<KvSequence> sequences;
+  std::vector<KvSequence> forks;  // so that the step has blocks to copy
+  const auto ignore = [](int64_t, std::span<const float>) {};
+  for (size_t i = 0; i < kSequences; ++i) {
+    whole[i].tokens = rig.RandomTokens(50 + 20 * i, i);
+    const std::vector<int32_t> tokens = whole[i].tokens;
+    whole[i].kept = 9;
+    whole[i].Run(&engine);
+    whole[i].tokens = tokens;
+    sequences.push_back(engine.NewSequence());
+    const auto part = static_cast<int64_t>(tokens.size()) - 12;
+    ASSERT_TRUE(engine.Extend(&sequences[i], tokens, part, part, nullptr, ignore).ok());
+    forks.push_back(sequences[i].Fork());
+  }
+  std::vector<std::vector<float>> logits(kSequences);
+  std::vector<absl::Status> statuses(kSequences);
+  const auto step = [&](int fail_at) {
+    std::vector<std::thread> threads;
+    int operation = 0;
+    HeldStep held(&rig);
+    rig.hook = [&operation, fail_at](const StepContext&) {
+      return operation++ == fail_at ? absl::DataLossError("injected") : absl::OkStatus();
+    };
+    for (size_t i = 0; i < kSequences; ++i) {
+      threads.emplace_back([&, i] {
+        const auto end = static_cast<int64_t>(whole[i].tokens.size());
+        logits[i].clear();
+        statuses[i] = engine.Extend(&sequences[i], whole[i].tokens, end, end - 9, nullptr,
+                                    [&, i](int64_t, std::span<const float> row) {
+                                      logits[i].insert(logits[i].end(), row.begin(), row.end());
+                                    });
+      });
+    }
+    held.LetGoWhenWaiting(kSequences);
+    for (std::thread& thread : threads) thread.join();
+    rig.hook = nullptr;
+    return operation > fail_at;
+  };
+  const int32_t in_use = rig.blocks_in_use();
+  int failures = 0;
+  while (step(failures)) {
+    ++failures;
+    for (size_t i = 0; i < kSequences; ++i) {
+      EXPECT_EQ(statuses[i].code(), absl::StatusCode::kDataLoss) << statuses[i];
+      EXPECT_EQ(sequences[i].length() + 12, static_cast<int64_t>(whole[i].tokens.size()));
+    }
+    ASSERT_EQ(rig.blocks_in_use(), in_use);
+    ASSERT_LT(failures, 1000);
+  }
+  EXPECT_GT(failures, 10);
+  for (size_t i = 0; i < kSequences; ++i) {
+    ASSERT_TRUE(statuses[i].ok()) << statuses[i];
+    EXPECT_TRUE(SameBits(logits[i], whole[i].logits)) << i;
+  }
+}
+
+TEST(EngineTest, ARequestLeavesTheStepThatItIsPartOf) {
+  Rig rig;
+  Engine& engine = rig.engine();
+  Conversation expected;
+  expected.tokens = rig.RandomTokens(40, 1);
+  expected.Run(&engine);
+
+  Gate inside;
+  std::atomic<bool> told = false;
+  Conversation stays;
+  stays.tokens = rig.RandomTokens(40, 1);
+  CancelToken cancel;
+  KvSequence sequence = engine.NewSequence();
+  const auto tokens = rig.RandomTokens(30, 3);
+  std::thread staying;
+  std::future<absl::Status> leaving;
+  {
+    HeldStep held(&rig);
+    rig.hook = [&](const StepContext& context) {
+      inside.Pass();
+      if (context.cancel->cancelled()) told = true;
+      return absl::OkStatus();
+    };
+    staying = std::thread([&] { stays.Run(&engine); });
+    leaving = std::async(std::launch::async, [&] {
+      return engine.Extend(&sequence, tokens, 30, 29, &cancel,
+                           [](int64_t, std::span<const float>) { FAIL(); });
+    });
+    held.LetGoWhenWaiting(2);
+  }
+  inside.AwaitReached();  // both are part of the step that stands still now
+  cancel.Cancel();
+  EXPECT_EQ(leaving.get().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(sequence.length(), 0);
+  EXPECT_TRUE(sequence.blocks().empty());
+  inside.Open();
+  staying.join();
+  EXPECT_FALSE(told);
+  EXPECT_TRUE(stays.status.ok()) << stays.status;
+  EXPECT_TRUE(SameBits(stays.logits, expected.logits));
+  rig.hook = nullptr;
+  EXPECT_EQ(rig.blocks_in_use(), 0);
+}
+
+TEST(EngineTest, AStepThatNobodyWaitsForStops) {
+  Rig rig;
+  Gate inside;
+  std::atomic<int> operations = 0;
+  rig.hook = [&](const StepContext&) {
+    inside.Pass();
+    ++operations;
+    return absl::OkStatus();
+  };
+  CancelToken cancel;
+  KvSequence sequence = rig.engine().NewSequence();
+  const auto tokens = rig.RandomTokens(30, 3);
+  auto leaving = std::async(std::launch::async, [&] {
+    return rig.engine().Extend(&sequence, tokens, 30, 29, &cancel,
+                               [](int64_t, std::span<const float>) { FAIL(); });
+  });
+  inside.AwaitReached();
+  cancel.Cancel();
+  EXPECT_EQ(leaving.get().code(), absl::StatusCode::kCancelled);
+  inside.Open();
+  // The next one runs to its end.
+  Conversation next;
+  next.tokens = tokens;
+  next.Run(&rig.engine());
+  EXPECT_TRUE(next.status.ok()) << next.status;
+  const int both = operations.exchange(0);
+  Conversation alone;
+  alone.tokens = tokens;
+  alone.Run(&rig.engine());
+  EXPECT_EQ(both, operations + 1);  // the first operation saw the token
+  rig.hook = nullptr;
+}
+
+TEST(EngineTest, AFullCacheFailsWhoeverNeedsMoreAndNobodyElse) {
+  MemoryRequest request;
+  request.kv_cache_tokens = 256;
+  request.max_context = 256;
+  Rig rig(request);
+  Engine& engine = rig.engine();
+  std::vector<Conversation> all(12);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < all.size(); ++i) {
+    all[i].tokens = rig.RandomTokens(60, i);
+    all[i].replies = 20;
+    threads.emplace_back([&, i] { all[i].Run(&engine); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  int finished = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (all[i].status.ok()) {
+      ++finished;
+      Conversation alone;
+      alone.tokens = rig.RandomTokens(60, i);
+      alone.replies = 20;
+      alone.Run(&engine);
+      EXPECT_TRUE(SameBits(alone.logits, all[i].logits)) << i;
+    } else {
+      EXPECT_EQ(all[i].status.code(), absl::StatusCode::kResourceExhausted) << all[i].status;
+      EXPECT_GT(BytesNeeded(all[i].status).value_or(0), 0u);
+    }
+  }
+  EXPECT_GT(finished, 0);
+  EXPECT_EQ(rig.blocks_in_use(), 0);
+}
+
+TEST(EngineTest, ATokenOutsideTheVocabularyFailsAlone) {
+  Rig rig;
+  KvSequence sequence = rig.engine().NewSequence();
+  const std::vector<int32_t> tokens = {1, rig.engine().vocabulary_size()};
+  EXPECT_EQ(rig.engine()
+                .Extend(&sequence, tokens, 2, 1, nullptr, [](int64_t, std::span<const float>) {})
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(sequence.length(), 0);
+}
+
+}  // namespace
+}  // namespace llmcore::core

@@ -1,0 +1,124 @@
+#include "lib/engine/schedule.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+namespace llmcore::core {
+namespace {
+
+constexpr Demand kDecode{true, 1, 0};
+
+Demand Prompt(int64_t rows) {
+  return {false, rows, rows - 1};
+}
+
+std::vector<Share> SharesOf(const std::vector<Demand>& demands, const StepBudget& budget) {
+  std::vector<Share> shares(static_cast<size_t>(budget.sequences));
+  shares.resize(Schedule(demands, budget, shares));
+  return shares;
+}
+
+TEST(ScheduleTest, DecodesComeBeforePromptsThatWaitedLonger) {
+  const auto shares = SharesOf({Prompt(1000), kDecode, kDecode}, {64, 64, 8});
+  ASSERT_EQ(shares.size(), 3u);
+  EXPECT_EQ(shares[0].demand, 1u);
+  EXPECT_EQ(shares[1].demand, 2u);
+  EXPECT_EQ(shares[2].demand, 0u);
+  EXPECT_EQ(shares[2].rows, 62);
+  EXPECT_EQ(shares[2].logit_rows, 0);
+}
+
+TEST(ScheduleTest, PromptsShareTheirRowsInOrder) {
+  const auto shares = SharesOf({kDecode, Prompt(20), Prompt(30), Prompt(5)}, {512, 40, 8});
+  ASSERT_EQ(shares.size(), 3u);
+  EXPECT_EQ(shares[1].rows, 20);
+  EXPECT_EQ(shares[1].logit_rows, 1);
+  EXPECT_EQ(shares[2].rows, 20);
+  EXPECT_EQ(shares[2].logit_rows, 0);
+}
+
+TEST(ScheduleTest, AStepEndsWhereItsLogitsDo) {
+  // All logits of 100 positions, after 10 whose logits nobody wants.
+  const auto shares = SharesOf({{false, 110, 10}}, {512, 512, 4});
+  ASSERT_EQ(shares.size(), 1u);
+  EXPECT_EQ(shares[0].rows, 14);
+  EXPECT_EQ(shares[0].logit_rows, 4);
+}
+
+TEST(ScheduleTest, RandomSharesKeepEveryLimitAndWasteNoRow) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937_64 random(seed);
+  const auto below = [&random](uint64_t n) { return static_cast<int32_t>(random() % n); };
+  for (int round = 0; round < 20000; ++round) {
+    StepBudget budget{1 + below(64), 0, 1 + below(12)};
+    budget.prefill_rows = 1 + below(static_cast<uint64_t>(budget.rows));
+    std::vector<Demand> demands;
+    for (int i = below(20); i >= 0; --i) {
+      const int64_t rows = 1 + below(100);
+      demands.push_back(
+          below(2) == 0 ? kDecode : Demand{false, rows, below(static_cast<uint64_t>(rows) + 1)});
+    }
+    const auto shares = SharesOf(demands, budget);
+    ASSERT_FALSE(shares.empty());
+    int32_t rows = 0;
+    int32_t prefill_rows = 0;
+    int32_t logits = 0;
+    std::vector<size_t> seen;
+    size_t decodes = 0;
+    for (const Share& share : shares) {
+      const Demand& demand = demands[share.demand];
+      ASSERT_GE(share.rows, 1);
+      ASSERT_LE(share.rows, demand.rows);
+      ASSERT_EQ(share.logit_rows, std::max<int64_t>(0, share.rows - demand.silent_rows));
+      rows += share.rows;
+      if (!demand.decode) prefill_rows += share.rows;
+      decodes += demand.decode ? 1 : 0;
+      logits += share.logit_rows;
+      seen.push_back(share.demand);
+    }
+    std::sort(seen.begin(), seen.end());
+    ASSERT_EQ(std::adjacent_find(seen.begin(), seen.end()), seen.end());
+    ASSERT_LE(rows, budget.rows);
+    ASSERT_LE(prefill_rows, budget.prefill_rows);
+    ASSERT_LE(logits, budget.sequences);
+    const auto waiting = static_cast<size_t>(std::count_if(
+        demands.begin(), demands.end(), [](const Demand& demand) { return demand.decode; }));
+    ASSERT_EQ(decodes, std::min({waiting, static_cast<size_t>(budget.rows),
+                                 static_cast<size_t>(budget.sequences)}));
+  }
+}
+
+TEST(PrefillPacerTest, PromptsAloneTakeWholeSteps) {
+  PrefillPacer pacer(512);
+  EXPECT_EQ(pacer.rows(0), 512);
+  EXPECT_LT(pacer.rows(1), 512);
+}
+
+TEST(PrefillPacerTest, MixedStepsSettleBelowTwiceTheTimeOfDecodes) {
+  for (const double row_seconds : {0.0002, 0.001, 0.004}) {
+    PrefillPacer pacer(512);
+    const auto seconds = [&](int32_t rows) { return 0.02 + row_seconds * rows; };
+    for (int i = 0; i < 10; ++i) pacer.Record(1, 0, seconds(1));
+    for (int i = 0; i < 40; ++i) pacer.Record(1, pacer.rows(1), seconds(1 + pacer.rows(1)));
+    const double settled = seconds(1 + pacer.rows(1));
+    EXPECT_LT(settled, 3 * seconds(1)) << row_seconds;
+    if (pacer.rows(1) > 8) {
+      EXPECT_GT(settled, 1.5 * seconds(1)) << row_seconds;
+    }
+  }
+}
+
+TEST(PrefillPacerTest, AStepThatADecodeMissedByAMomentStaysShort) {
+  PrefillPacer pacer(512);
+  pacer.Record(1, 0, 0.02);
+  EXPECT_LT(pacer.rows(0), 512);
+  for (int i = 0; i < 8; ++i) pacer.Record(0, 32, 0.05);
+  EXPECT_EQ(pacer.rows(0), 512);
+}
+
+}  // namespace
+}  // namespace llmcore::core
