@@ -75,41 +75,34 @@ struct Bf16Panel {
   }
 };
 
-struct Int8Panel {
-  static constexpr int kColumns = 4;
+// What int8 and int4 share: blocks of scales and codes, groups of `Columns` columns in 32 bits a
+// row.
+template <int64_t BlockBytes, int Columns>
+struct CodesPanel {
+  static constexpr int kColumns = Columns;
   static constexpr int kGroupBytes = 4 * kPanelRows;
-  static constexpr int kSpare = 3;
   static constexpr bool kScaled = true;
   using Raw = U32;
   static const unsigned char* Scales(const unsigned char* panel, int64_t column) {
-    return panel + column / kBlock * kInt8BlockBytes;
+    return panel + column / kBlock * BlockBytes;
   }
   static const unsigned char* Codes(const unsigned char* panel, int64_t column) {
-    return Scales(panel, column) + kScaleBytes + column % kBlock / 4 * kGroupBytes;
+    return Scales(panel, column) + kScaleBytes + column % kBlock / Columns * kGroupBytes;
   }
   static LLMCORE_INLINE Raw LoadRaw(const unsigned char* group, int v) {
     return LoadAs<Raw>(group + v * (4 * kLanes));
   }
+};
+
+struct Int8Panel : CodesPanel<kInt8BlockBytes, 4> {
+  static constexpr int kSpare = 3;
   static LLMCORE_INLINE F32 Column(Raw raw, F32 scale, int j) {
     return ToF32((I32)((raw >> (8 * j)) & 255u) - 128) * scale;
   }
 };
 
-struct Int4Panel {
-  static constexpr int kColumns = 8;
-  static constexpr int kGroupBytes = 4 * kPanelRows;
+struct Int4Panel : CodesPanel<kInt4BlockBytes, 8> {
   static constexpr int kSpare = 6;
-  static constexpr bool kScaled = true;
-  using Raw = U32;
-  static const unsigned char* Scales(const unsigned char* panel, int64_t column) {
-    return panel + column / kBlock * kInt4BlockBytes;
-  }
-  static const unsigned char* Codes(const unsigned char* panel, int64_t column) {
-    return Scales(panel, column) + kScaleBytes + column % kBlock / 8 * kGroupBytes;
-  }
-  static LLMCORE_INLINE Raw LoadRaw(const unsigned char* group, int v) {
-    return LoadAs<Raw>(group + v * (4 * kLanes));
-  }
   static LLMCORE_INLINE F32 Column(Raw raw, F32 scale, int j) {
     const int shift = j < 4 ? 8 * j : 8 * (j - 4) + 4;
     return RoundToBf16(ToF32((I32)((raw >> shift) & 15u) - 8) * scale);
