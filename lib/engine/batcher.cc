@@ -53,25 +53,33 @@ Batcher::~Batcher() {
   if (thread_.joinable()) thread_.join();
 }
 
-absl::Status Batcher::Run(Request* request, const CancelToken* cancel) {
+void Batcher::Submit(Request* request) {
   const int64_t length = request->sequence->length();
-  if (length >= request->end) return absl::OkStatus();
-  if (cancel != nullptr && cancel->cancelled()) return CancelledError("computing a step");
+  if (length >= request->end) {
+    request->state = Request::State::kDone;
+    return;
+  }
   request->sequence->PrepareTable(request->end);
   request->decode = request->end - length == 1 && request->first_logits < request->end;
 
-  std::unique_lock<std::mutex> lock(mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   // Room for all requests, those of the running step included: steps allocate nothing.
   queue_.reserve(queue_.size() + members_.size() + 1);
   demands_.reserve(queue_.capacity());
   queue_.push_back(request);
   ++arrived_;
   if (ReadyLocked()) work_.notify_one();
+}
+
+absl::Status Batcher::Wait(Request* request, const CancelToken* cancel) {
+  std::unique_lock<std::mutex> lock(mutex_);
   while (request->state != Request::State::kDone) {
-    request->done.wait_for(lock, kCancelPoll);
     if (cancel != nullptr && cancel->cancelled() && WithdrawLocked(request)) {
-      return CancelledError("computing a step");
+      request->state = Request::State::kDone;
+      request->status = CancelledError("computing a step");
+      break;
     }
+    request->done.wait_for(lock, kCancelPoll);
   }
   return std::move(request->status);
 }

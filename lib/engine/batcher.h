@@ -51,9 +51,12 @@ class Batcher {
   // RESOURCE_EXHAUSTED when the system grants no thread. Call once, before the first request.
   absl::Status Start();
 
-  // Queues a request and waits until it is done. A failed step changes nothing; the steps of the
-  // request before it stay. CANCELLED within about 20 ms of `cancel` (which may be NULL) being set.
-  absl::Status Run(Request* request, const CancelToken* cancel);
+  // Queues a request, which is waited for before it ends or its sequence is touched. A failed step
+  // changes nothing; the steps of the request before it stay.
+  void Submit(Request* request);
+  // Waits until a request that was submitted is done. CANCELLED within about 20 ms of `cancel`
+  // (which may be NULL) being set.
+  absl::Status Wait(Request* request, const CancelToken* cancel);
 
   size_t waiting() const;  // requests that no step has taken yet
 

@@ -66,19 +66,27 @@ KvSequence Engine::NewSequence() const {
 
 absl::Status Engine::Extend(KvSequence* sequence, std::span<const int32_t> tokens, int64_t end,
                             int64_t first_logits, const CancelToken* cancel, LogitsSink sink) {
-  if (end > static_cast<int64_t>(tokens.size()) || end > plan_.max_context) {
+  if (cancel != nullptr && cancel->cancelled()) return CancelledError("computing a step");
+  Request request(sequence, tokens, end, first_logits, sink);
+  LLMCORE_RETURN_IF_ERROR(Submit(&request));
+  return Wait(&request, cancel);
+}
+
+absl::Status Engine::Submit(Request* request) {
+  const std::span<const int32_t> tokens = request->tokens;
+  if (request->end > static_cast<int64_t>(tokens.size()) || request->end > plan_.max_context) {
     return absl::InternalError("a step past the end of its sequence");
   }
   // Checked here, since a step that found it would fail for all its members.
-  for (int64_t position = sequence->length(); position < end; ++position) {
+  for (int64_t position = request->sequence->length(); position < request->end; ++position) {
     const int32_t token = tokens[static_cast<size_t>(position)];
     if (token < 0 || token >= vocabulary_size_) {
       return absl::InvalidArgumentError(
           absl::StrCat("token ", token, " is outside the vocabulary of ", vocabulary_size_));
     }
   }
-  Request request(sequence, tokens, end, first_logits, sink);
-  return batcher_->Run(&request, cancel);
+  batcher_->Submit(request);
+  return absl::OkStatus();
 }
 
 uint64_t Engine::saved_block_bytes() const {

@@ -41,6 +41,12 @@ class Engine {
   // set, whatever the step is at.
   absl::Status Extend(KvSequence* sequence, std::span<const int32_t> tokens, int64_t end,
                       int64_t first_logits, const CancelToken* cancel, LogitsSink sink);
+  // The two halves of Extend, for a caller with several sequences: what it submits before it waits
+  // shares steps. A request whose Submit succeeded is waited for, whatever becomes of the others.
+  absl::Status Submit(Request* request);
+  absl::Status Wait(Request* request, const CancelToken* cancel) {
+    return batcher_->Wait(request, cancel);
+  }
 
   // Bytes of the KV blocks of one block id, layer by layer, for saved sessions.
   uint64_t saved_block_bytes() const;
