@@ -21,6 +21,13 @@ constexpr int kLingerShare = 8;
 constexpr std::chrono::microseconds kLeastLinger(200);
 constexpr std::chrono::microseconds kMostLinger(5000);
 
+double SecondsOf(std::chrono::steady_clock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+double SecondsOf(std::chrono::steady_clock::time_point moment) {
+  return SecondsOf(moment.time_since_epoch());
+}
+
 }  // namespace
 
 Batcher::Batcher(const MemoryPlan& plan, const Device& device)
@@ -161,7 +168,8 @@ void Batcher::Form() {
                         std::max<int64_t>(0, request->first_logits - length)});
     decodes += request->decode ? 1 : 0;
   }
-  const StepBudget budget{plan_.max_batch_tokens, pacer_.rows(decodes), plan_.max_batch_sequences};
+  const int32_t prefill_rows = pacer_.rows(decodes, SecondsOf(Clock::now()));
+  const StepBudget budget{plan_.max_batch_tokens, prefill_rows, plan_.max_batch_sequences};
   const size_t count = Schedule(demands_, budget, shares_);
   for (const Share& share : std::span(shares_).first(count)) AddMemberLocked(share);
   std::erase_if(queue_,
@@ -259,7 +267,7 @@ void Batcher::Finish(const absl::Status& status, Clock::duration time) {
   }
   members_.clear();  // gives back what was reserved and not committed
   if (status.ok()) {
-    pacer_.Record(decodes, prefill_rows, std::chrono::duration<double>(time).count());
+    pacer_.Record(decodes, prefill_rows, SecondsOf(time), SecondsOf(Clock::now()));
   }
   arrived_ = 0;
   expected_ = completed;
