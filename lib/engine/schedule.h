@@ -12,7 +12,7 @@ namespace llmcore::core {
 // What a waiting request still wants.
 struct Demand {
   bool decode = false;      // one position, whose logits somebody waits for
-  int64_t rows = 0;         // positions that are not computed, at least 1
+  int64_t rows = 0;         // positions that are not computed; 0: it sits this step out
   int64_t silent_rows = 0;  // how many of them come before the first whose logits are wanted
 };
 
