@@ -214,6 +214,8 @@ void RunReplay(Flags& flags, examples::InterruptWatcher& interrupts) {
   RequestSpec warm_up;  // wakes the threads and touches the memory once
   warm_up.prompt_tokens = std::min(requests[0].prompt_tokens, 32u);
   warm_up.output_tokens = 2;
+  warm_up.prefix = "warm up";  // not the beginning of a prompt that is measured
+  warm_up.prefix_tokens = warm_up.prompt_tokens;
   benchmarks::Replay(model, {warm_up}, {}, [](size_t) {});
 
   examples::ProgressBar bar("serving");

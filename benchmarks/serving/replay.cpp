@@ -24,6 +24,7 @@ class Replayer {
   }
 
   ReplayResult Run(const std::function<void(size_t)>& progress) {
+    const double hits_before = PrefixHits();
     start_ = Clock::now();
     std::vector<std::thread> threads;
     const size_t count = std::min<size_t>(options_.concurrency, requests_.size());
@@ -44,6 +45,7 @@ class Replayer {
         result_.seconds = std::max(result_.seconds, record.token_times.back());
       }
     }
+    result_.prefix_hit_tokens = PrefixHits() - hits_before;
     return std::move(result_);
   }
 
@@ -87,10 +89,14 @@ class Replayer {
     });
   }
 
+  nlohmann::json Stats() const {
+    return nlohmann::json::parse(llmcore::experimental::StatsJson(model_).value());
+  }
+
+  double PrefixHits() const { return Stats().at("prefix_cache").at("hit_tokens"); }
+
   void Sample() {
-    const llmcore::Result<std::string> text = llmcore::experimental::StatsJson(model_);
-    if (!text.ok()) return;
-    const nlohmann::json stats = nlohmann::json::parse(*text);
+    const nlohmann::json stats = Stats();
     const double blocks = stats.at("kv_blocks");
     result_.pool.push_back(
         {(blocks - stats.at("kv_blocks_free").get<double>()) / std::max(blocks, 1.0),

@@ -38,6 +38,7 @@ struct ReplayResult {
   double seconds = 0;
   std::vector<RequestRecord> requests{};
   std::vector<PoolSample> pool{};  // every 20 ms
+  double prefix_hit_tokens = 0;    // tokens of prompts that the prefix cache had
 };
 
 // `progress` is called on this thread with the number of requests that ended. Sampling is greedy

@@ -16,12 +16,13 @@ namespace benchmarks {
 nlohmann::ordered_json Summary(std::vector<double> values, double scale);
 
 // "duration_seconds"; "completed" and "failed" requests, and "failures" by code with one message
-// each; "input_tokens" and "output_tokens" of those that were completed, and per second of them
-// "request_throughput", "input_throughput", "output_throughput" and "total_token_throughput"; in
-// milliseconds "ttft_ms" (time to first token, from the arrival), "tpot_ms" (mean time per output
-// token of a request, without its first), "itl_ms" (inter-token latency, each single one) and
-// "e2el_ms" (end-to-end latency, from the arrival); "waiting_requests" (in the engine, for a step)
-// and "kv_cache_usage" (0 to 1), over time.
+// each; "input_tokens" and "output_tokens" of those that were completed, "prefix_hit_tokens" (of
+// all inputs, that the prefix cache had), and per second "request_throughput", "input_throughput",
+// "output_throughput" and "total_token_throughput"; in milliseconds "ttft_ms" (time to first token,
+// from the arrival), "tpot_ms" (mean time per output token of a request, without its first),
+// "itl_ms" (inter-token latency, each single one) and "e2el_ms" (end-to-end latency, from the
+// arrival); "waiting_requests" (in the engine, for a step) and "kv_cache_usage" (0 to 1), over
+// time.
 nlohmann::ordered_json ReplayReport(const ReplayResult& result);
 void PrintReplay(const nlohmann::ordered_json& report, std::FILE* out);
 

@@ -55,6 +55,7 @@ class ServeBenchTest(ProgramTest):
         self.assertEqual((report["requests"], report["completed"]), (6, 6))
         self.assertEqual((report["input_tokens"], report["output_tokens"]), (120, 30))
         self.assertEqual((report["concurrency"], report["open_loop"]), (3, False))
+        self.assertEqual(report["prefix_hit_tokens"], 0)
         self.assertEqual(report["weights"], "bf16")
         self.assertGreaterEqual(report["kv_cache_tokens"], 3 * 25)
 
@@ -90,6 +91,7 @@ class ServeBenchTest(ProgramTest):
                              '"prefix_tokens": 64}'] * 3)
         report = self.measure("--trace", trace, "--concurrency", "2")
         self.assert_whole(report)
+        self.assertEqual(report["prefix_hit_tokens"], 2 * 64)
         self.assertFalse(report["open_loop"])
         report = self.measure(*SHORT, "--prefix-tokens", "30")
         self.assertEqual(report["input_tokens"], 6 * 50)
