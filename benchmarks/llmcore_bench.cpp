@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
-#include <filesystem>
 #include <llmcore/experimental.hpp>
 #include <llmcore/llmcore.hpp>
 #include <nlohmann/json.hpp>
@@ -22,6 +21,7 @@
 #include "common/progress.h"
 #include "common/sizes.h"
 #include "common/stopwatch.h"
+#include "model_or_shape.h"
 #include "trace_table.h"
 
 namespace {
@@ -194,21 +194,11 @@ uint64_t PeakResidentBytes() {
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;  // Linux counts KiB
 }
 
-llmcore::Model Load(const examples::ModelFlags& flags, examples::InterruptWatcher& interrupts) {
-  if (flags.path.empty() || std::filesystem::exists(flags.path) ||
-      flags.path.find('/') != std::string::npos) {
-    return examples::LoadModel(flags, interrupts);
-  }
-  return llmcore::experimental::LoadSynthetic(flags.path, flags.options).value();
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Measures how fast a model reads prompts and generates.", "llmcore_bench");
-  app.footer(
-      "--model also takes a shape, qwen2.5-0.5b, llama-3.2-1b, llama-3-8b or qwen2.5-32b: "
-      "random weights of that shape, made in memory.");
+  app.footer(benchmarks::kShapesHelp);
   examples::ModelFlags flags;
   Workload load;
   bool json = false;
@@ -261,7 +251,7 @@ int main(int argc, char** argv) {
     flags.options.kv_cache_tokens = uint64_t{load.batch} * (length + 64);
 
     const examples::Stopwatch loading;
-    const llmcore::Model model = Load(flags, interrupts);
+    const llmcore::Model model = benchmarks::LoadModelOrShape(flags, interrupts);
     const double load_seconds = loading.seconds();
     const llmcore::MemoryPlan plan = model.plan().value();
 
