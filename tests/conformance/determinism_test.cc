@@ -198,7 +198,7 @@ TEST_P(DeterminismTest, AttentionBitsDependOnTheSequenceAlone) {
   const AttentionShape shapes[] = {{64, 6, 2, 0, 16, true}, {20, 3, 1, 37, 32, false}};
   const size_t tokens = 150;
   for (const AttentionShape& shape : shapes) {
-    for (const core::KvFormat format : GetParam().kv_formats) {
+    for (const core::KvFormat format : kKvFormats) {
       SCOPED_TRACE(testing::Message()
                    << Describe(shape) << ", " << std::string(core::KvFormatName(format)));
       const AttentionSetting setting = {shape, format};
