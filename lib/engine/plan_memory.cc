@@ -104,6 +104,14 @@ KvShape KvShapeOf(const ModelConfig& config, KvFormat format) {
   return {format, config.num_layers, config.num_kv_heads, config.head_dim, kBlockTokens};
 }
 
+BlockPoolShape BlockPoolShapeOf(const MemoryPlan& plan) {
+  const uint64_t kv_bytes = plan.bytes[static_cast<int>(MemoryCategory::kKvCache)];
+  return {.blocks = plan.kv_blocks,
+          .block_tokens = plan.kv_block_tokens,
+          .block_bytes = plan.kv_blocks == 0 ? 0 : kv_bytes / static_cast<uint64_t>(plan.kv_blocks),
+          .prefix_cache = plan.prefix_cache};
+}
+
 absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryRequest& request,
                                       const Backend& backend, bool enforce_budget) {
   LLMCORE_RETURN_IF_ERROR(CheckRequest(request, config));
@@ -113,6 +121,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
   plan.kv_format = request.kv_format;
   plan.activation_format = request.activation_format;
   plan.kv_block_tokens = kBlockTokens;
+  plan.prefix_cache = request.prefix_cache;
   plan.max_context =
       request.max_context.value_or(std::min(LongestContext(config), kDefaultMaxContext));
   plan.max_batch_tokens = request.max_batch_tokens.value_or(
@@ -127,6 +136,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
   if (!block_bytes.has_value() || *block_bytes == 0) {
     return absl::ResourceExhaustedError("a KV block is larger than any memory");
   }
+  const uint64_t host_block_bytes = BlockPool::HostBytesPerBlock(BlockPoolShapeOf(plan));
   // A budget may leave less than a whole context: unless that was asked for, a smaller one will do.
   const int64_t least_context =
       request.max_context.value_or(std::min<int32_t>(plan.max_context, kLeastContext));
@@ -138,7 +148,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
     const uint64_t available = request.memory_budget.value_or(request.free_memory);
     const uint64_t rest = available > fixed ? available - fixed : 0;
     const double share = request.kv_cache_fraction.value_or(1.0);
-    blocks = static_cast<uint64_t>(static_cast<double>(rest) * share) / *block_bytes;
+    blocks = static_cast<uint64_t>(static_cast<double>(rest) * share) /
+             (*block_bytes + host_block_bytes);
     blocks = std::clamp(blocks, Blocks(least_context), Blocks(kMaxKvTokens));
   } else {
     blocks = Blocks(std::max<int64_t>(plan.max_context, kDefaultKvTokens));
@@ -152,10 +163,12 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
                      " cannot hold max_context = ", *request.max_context));
   }
   const auto kv_bytes = CheckedMultiply(blocks, *block_bytes);
-  if (!kv_bytes.has_value() || !CheckedAdd(*kv_bytes, fixed).has_value()) {
+  const uint64_t host_bytes = blocks * host_block_bytes;  // of at most 2^30 tokens
+  if (!kv_bytes.has_value() || !CheckedAdd(*kv_bytes, fixed + host_bytes).has_value()) {
     return absl::ResourceExhaustedError("the KV cache is larger than any memory");
   }
   plan.bytes[static_cast<int>(MemoryCategory::kKvCache)] = *kv_bytes;
+  plan.bytes[static_cast<int>(MemoryCategory::kHost)] += host_bytes;
 
   if (enforce_budget && request.memory_budget.has_value() &&
       plan.total() > *request.memory_budget) {

@@ -42,7 +42,8 @@ std::string MemoryPlan::ToJson() const {
                   ", \"max_batch_tokens\": ", max_batch_tokens,
                   ", \"max_batch_sequences\": ", max_batch_sequences,
                   ", \"kv_cache_tokens\": ", kv_cache_tokens(),
-                  ", \"kv_block_tokens\": ", kv_block_tokens, "}");
+                  ", \"kv_block_tokens\": ", kv_block_tokens,
+                  ", \"prefix_cache\": ", prefix_cache ? "true" : "false", "}");
   return json;
 }
 
