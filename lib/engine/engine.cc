@@ -42,6 +42,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config
   LLMCORE_ASSIGN_OR_RETURN(
       DecoderWeights decoder_weights,
       LoadWeights(config, plan.weight_format, weights, &device, &weight_arena, control));
+  if (!weight_arena.full() || !activations.full() || !host.full()) {
+    return absl::InternalError("the plan has bytes that loading does not need");
+  }
   const KvShape kv_shape = KvShapeOf(config, plan.kv_format);
   const KvCache cache{kv_shape, memory_of(MemoryCategory::kKvCache).data(), plan.kv_blocks};
   const DeviceMemory& workspace = memory_of(MemoryCategory::kWorkspace);
