@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
-#include <filesystem>
 #include <llmcore/experimental.hpp>
 #include <llmcore/llmcore.hpp>
 #include <nlohmann/json.hpp>
@@ -168,10 +167,7 @@ uint64_t PeakResidentBytes() {
 }
 
 llmcore::Model Load(const examples::ModelFlags& flags, examples::InterruptWatcher& interrupts) {
-  if (flags.path.empty() || std::filesystem::exists(flags.path) ||
-      flags.path.find('/') != std::string::npos) {
-    return examples::LoadModel(flags, interrupts);
-  }
+  if (!examples::NamesShape(flags.path)) return examples::LoadModel(flags, interrupts);
   return llmcore::experimental::LoadSynthetic(flags.path, flags.options).value();
 }
 
@@ -179,9 +175,7 @@ llmcore::Model Load(const examples::ModelFlags& flags, examples::InterruptWatche
 
 int main(int argc, char** argv) {
   CLI::App app("Measures how fast a model reads prompts and generates.", "llmcore_bench");
-  app.footer(
-      "--model also takes a shape, qwen2.5-0.5b, llama-3.2-1b, llama-3-8b or qwen2.5-32b: "
-      "random weights of that shape, made in memory.");
+  app.footer(std::string(examples::kShapesHelp) + ", random weights of which are made in memory.");
   examples::ModelFlags flags;
   Workload load;
   bool json = false;
