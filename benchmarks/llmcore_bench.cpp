@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -115,6 +116,9 @@ void SetLength(const llmcore::Model& model, const Workload& load, llmcore::Sessi
 // some of the other's. `traces` may be NULL.
 void Measure(const llmcore::Model& model, const Workload& load, Samples& samples,
              Traces* traces = nullptr) {
+  // For some milliseconds after a reply the engine reads prompts in small steps, lest the reply
+  // goes on. Nobody asks that soon.
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
   std::vector<llmcore::Session> sessions;
   for (uint32_t i = 0; i < load.batch; ++i) {
     sessions.push_back(llmcore::Session::Create(model).value());

@@ -51,6 +51,26 @@ llmcore_error* llmcore_session_all_logits(llmcore_session* session, uint64_t fir
   });
 }
 
+llmcore_error* llmcore_session_set_cache_tenant(llmcore_session* session, const char* tenant,
+                                                size_t tenant_size) {
+  return Barrier([&]() -> absl::Status {
+    LLMCORE_ASSIGN_OR_RETURN(const absl::string_view name, Bytes(tenant, tenant_size, "tenant"));
+    LLMCORE_RETURN_IF_ERROR(NotNull(session, "session"));
+    LLMCORE_ASSIGN_OR_RETURN(const SessionUse use, SessionUse::Begin(session->state.get()));
+    return session->state->session->SetCacheTenant(name);
+  });
+}
+
+llmcore_error* llmcore_model_prefix_cache_json(const llmcore_model* model,
+                                               llmcore_text** out_text) {
+  return Barrier([&]() -> absl::Status {
+    LLMCORE_RETURN_IF_ERROR(Reset(out_text, "out_text"));
+    LLMCORE_RETURN_IF_ERROR(CheckModel(model));
+    *out_text = new llmcore_text{model->model->PrefixCacheJson()};
+    return absl::OkStatus();
+  });
+}
+
 llmcore_error* llmcore_model_set_trace(llmcore_model* model, bool enabled) {
   return Barrier([&]() -> absl::Status {
     LLMCORE_RETURN_IF_ERROR(CheckModel(model));

@@ -11,6 +11,7 @@
 #include "capi/arguments.h"
 #include "capi/cancel_token.h"
 #include "capi/error.h"
+#include "llmcore/llmcore_experimental.h"
 
 namespace llmcore::capi {
 namespace {
@@ -205,6 +206,14 @@ llmcore_error* llmcore_model_options_set_checkpoint_layout(llmcore_model_options
                                                            const char* layout, size_t layout_size) {
   return SetOption(
       options, [&] { return SetLayout(layout, layout_size, &options->values.checkpoint_layout); });
+}
+
+llmcore_error* llmcore_model_options_set_prefix_cache(llmcore_model_options* options,
+                                                      bool enabled) {
+  return SetOption(options, [&]() -> absl::Status {
+    options->values.prefix_cache = enabled;
+    return absl::OkStatus();
+  });
 }
 
 llmcore_error* llmcore_model_options_set_progress_callback(llmcore_model_options* options,

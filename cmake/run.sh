@@ -7,6 +7,9 @@
 #   sh cmake/run.sh format [--fix]              check the format of the sources, or apply it
 #   sh cmake/run.sh setup [--ci]                install the packages and configure, nothing else
 #
+# A whole test run that passed stands until something that the tests read changes: until then a call
+# without options repeats its result, and with any option of ctest (say -j 2) the tests run again.
+#
 # Missing Debian packages (cmake/debian-packages.txt) are installed as root or through sudo; where
 # neither works the line to run is printed. What is there is not done again: a second call takes
 # seconds. Progress goes to stderr, a line a phase; stdout belongs to the program.
@@ -17,6 +20,7 @@ set -eu
 source_dir=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 build_dir="$source_dir/build"
 log="$build_dir/run.log"
+passed="$build_dir/tests-passed"  # what a whole run that passed printed; as old as its beginning
 
 say() { printf 'llmcore: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -99,13 +103,38 @@ build() {
   fi
 }
 
+# Whether the last whole run passed, and since it began neither a build has done anything nor a file
+# of the sources or of the reference data, which some tests read where it is, was written.
+passed_as_it_is() {
+  [ -s "$passed" ] || return 1
+  reference=$(sed -n 's/^LLMCORE_REFERENCE_DIR:PATH=//p' "$build_dir/CMakeCache.txt")
+  newer=$(
+    find "$build_dir/.ninja_log" -newer "$passed"
+    find "$source_dir" "$reference" \( -path "$source_dir/.git" -o -path "$source_dir/build*" \
+      -o -name __pycache__ \) -prune -o -newer "$passed" -type f -print 2>/dev/null
+  )
+  [ -z "$newer" ]
+}
+
 run_tests() {
+  if [ $# = 0 ] && passed_as_it_is; then
+    cat "$passed"
+    say "nothing has changed since these tests passed; run them again with any option, as in: test -j 2"
+    return
+  fi
   say "testing"
   jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
   started=$(date +%s)
+  rm -f "$passed"
+  touch "$build_dir/tests-began"
   if ctest --test-dir "$build_dir" --output-on-failure -j "$jobs" "$@" >"$log" 2>&1; then
     # What did not run is part of the answer.
-    sed -n '/tests passed/p; /did not run/,$p' "$log"
+    sed -n '/tests passed/p; /did not run/,$p' "$log" >"$build_dir/tests-summary"
+    cat "$build_dir/tests-summary"
+    if [ $# = 0 ]; then
+      touch -r "$build_dir/tests-began" "$build_dir/tests-summary"
+      mv "$build_dir/tests-summary" "$passed"
+    fi
     say "took $(($(date +%s) - started)) s; all of the output is in $log"
   else
     status=$?

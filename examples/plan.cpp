@@ -190,11 +190,9 @@ void PrintFit(const Planner& planner, const llmcore::LoadOptions& options, uint6
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app(
-      "Prints how much memory a model would take, by category, and whether it fits into "
-      "--memory-budget, else into the available memory.",
-      "plan");
-  app.footer(std::string(examples::kShapesHelp) + ".");
+  CLI::App app("Prints how much memory a model would take, by category, and what fits.", "plan");
+  app.footer(std::string(examples::kShapesHelp) +
+             ".\nWhat fits is held against --memory-budget, else against the available memory.");
   examples::ModelFlags flags;
   bool json = false;
   std::optional<uint64_t> fit;
@@ -205,13 +203,15 @@ int main(int argc, char** argv) {
                  "rounded first")
       ->type_name("SIZE")
       ->transform(CLI::AsSizeValue(false).description(""))
-      ->check(examples::AtLeastOne())
-      ->excludes("--memory-budget");
+      ->check(examples::AtLeastOne());
   app.add_flag("--json", json,
                "Print JSON: bytes by category, total_bytes, limit_bytes, fits, largest_context, "
                "largest_batch; with --fit limit_bytes, context and choices");
 
   return examples::RunProgram(app, argc, argv, [&] {
+    if (fit && flags.options.memory_budget) {
+      throw examples::UsageError("--fit takes the place of --memory-budget");
+    }
     const Planner planner(flags.path);
     if (fit) return PrintFit(planner, flags.options, *fit, json);
     PrintPlan(planner, flags.options, json);

@@ -60,6 +60,35 @@ inline Result<LogitRows> AllLogits(const Session& session, uint64_t first) {
   return logits;
 }
 
+// Reads every prompt in full: without the prefix cache (llmcore_model_options_set_prefix_cache).
+inline Result<Model> LoadWithoutPrefixCache(std::string_view path,
+                                            const LoadOptions& options = LoadOptions()) {
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
+  if (!c_options.ok()) return c_options.error();
+  llmcore_error* error = llmcore_model_options_set_prefix_cache(c_options->get(), false);
+  if (error != nullptr) return Error::Take(error);
+  llmcore_model* model = nullptr;
+  error = llmcore_model_load(path.data(), path.size(), c_options->get(), &model);
+  if (error != nullptr) return Error::Take(error);
+  return Model::Adopt(model);
+}
+
+// Whose sessions this one, which has no tokens yet, shares computed prompts with: those of the same
+// tenant, at most 64 bytes. What others have asked then shows in no reply's time.
+inline Result<void> SetCacheTenant(const Session& session, std::string_view tenant) {
+  return Error::Take(
+      llmcore_session_set_cache_tenant(session.handle(), tenant.data(), tenant.size()));
+}
+
+// What the prefix cache has done so far, as JSON (llmcore_experimental.h says what is in it). Any
+// thread.
+inline Result<std::string> PrefixCacheJson(const Model& model) {
+  llmcore_text* text = nullptr;
+  llmcore_error* error = llmcore_model_prefix_cache_json(model.handle(), &text);
+  if (error != nullptr) return Error::Take(error);
+  return internal::TakeText(text);
+}
+
 // Traces where the time of the model's steps goes, from zero, or stops to. Any thread.
 inline Result<void> SetTrace(const Model& model, bool enabled) {
   return Error::Take(llmcore_model_set_trace(model.handle(), enabled));

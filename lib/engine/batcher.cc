@@ -21,6 +21,13 @@ constexpr int kLingerShare = 8;
 constexpr std::chrono::microseconds kLeastLinger(200);
 constexpr std::chrono::microseconds kMostLinger(5000);
 
+double SecondsOf(std::chrono::steady_clock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+double SecondsOf(std::chrono::steady_clock::time_point moment) {
+  return SecondsOf(moment.time_since_epoch());
+}
+
 }  // namespace
 
 Batcher::Batcher(const MemoryPlan& plan, const Device& device)
@@ -32,6 +39,7 @@ Batcher::Batcher(const MemoryPlan& plan, const Device& device)
       internal_error_(absl::InternalError("an exception in a step")) {
   members_.reserve(static_cast<size_t>(plan.max_batch_sequences));
   shares_.resize(static_cast<size_t>(plan.max_batch_sequences));
+  prompts_.reserve(shares_.size());
 }
 
 absl::Status Batcher::Start() {
@@ -155,17 +163,38 @@ void Batcher::Form() {
   step_cancel_.Reset();
   demands_.clear();
   int32_t decodes = 0;
-  for (const Request* request : queue_) {
-    const int64_t length = request->sequence->length();
-    demands_.push_back({request->decode, request->end - length,
-                        std::max<int64_t>(0, request->first_logits - length)});
+  prompts_.clear();
+  for (Request* request : queue_) {
+    demands_.push_back(DemandLocked(request));
     decodes += request->decode ? 1 : 0;
   }
-  const StepBudget budget{plan_.max_batch_tokens, pacer_.rows(decodes), plan_.max_batch_sequences};
+  const int32_t prefill_rows = pacer_.rows(decodes, SecondsOf(Clock::now()));
+  const StepBudget budget{plan_.max_batch_tokens, prefill_rows, plan_.max_batch_sequences};
   const size_t count = Schedule(demands_, budget, shares_);
   for (const Share& share : std::span(shares_).first(count)) AddMemberLocked(share);
   std::erase_if(queue_,
                 [](const Request* request) { return request->state != Request::State::kQueued; });
+}
+
+// What is left of a request after the prefix cache. A prompt whose next block another computes in
+// this step sits it out, and adopts the block in the next: so that what many ask at the same time
+// is computed once. The first of them goes on, however many there are.
+Demand Batcher::DemandLocked(Request* request) {
+  KvSequence& sequence = *request->sequence;
+  if (!request->decode) sequence.AdoptPrefix(request->adoptable());
+  const int64_t length = sequence.length();
+  Demand demand{request->decode, request->end - length,
+                std::max<int64_t>(0, request->first_logits - length)};
+  if (request->decode) return demand;
+  for (const Request* other : prompts_) {
+    if (sequence.NextBlockEquals(*other->sequence, request->adoptable(),
+                                 other->tokens.first(static_cast<size_t>(other->end)))) {
+      demand.rows = 0;
+      return demand;
+    }
+  }
+  if (prompts_.size() < shares_.size()) prompts_.push_back(request);
+  return demand;
 }
 
 void Batcher::AddMemberLocked(const Share& share) {
@@ -249,6 +278,7 @@ void Batcher::Finish(const absl::Status& status, Clock::duration time) {
       continue;
     }
     request->sequence->Commit(std::move(member.reservation));
+    request->sequence->PublishBlocks(request->tokens);
     if (request->sequence->length() < request->end) {
       request->state = Request::State::kQueued;  // behind the others: prompts take turns
       queue_.push_back(request);
@@ -259,7 +289,8 @@ void Batcher::Finish(const absl::Status& status, Clock::duration time) {
   }
   members_.clear();  // gives back what was reserved and not committed
   if (status.ok()) {
-    pacer_.Record(decodes, prefill_rows, std::chrono::duration<double>(time).count());
+    prompt_tokens_ += prefill_rows;
+    pacer_.Record(decodes, prefill_rows, SecondsOf(time), SecondsOf(Clock::now()));
   }
   arrived_ = 0;
   expected_ = completed;

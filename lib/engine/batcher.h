@@ -60,6 +60,8 @@ class Batcher {
 
   size_t waiting() const;  // requests that no step has taken yet
 
+  int64_t prompt_tokens() const { return prompt_tokens_; }  // computed so far, but for decodes
+
   void SetTrace(bool enabled);
   std::string TraceJson() const { return trace_.ToJson(); }
 
@@ -81,6 +83,7 @@ class Batcher {
   bool ReadyLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StepOnce();
   void Form();
+  Demand DemandLocked(Request* request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AddMemberLocked(const Share& share) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Compute();
   absl::Status Deliver(std::span<const float> logits);
@@ -93,6 +96,7 @@ class Batcher {
   const Device device_;
   StepBuffers buffers_;
   PrefillPacer pacer_;
+  std::atomic<int64_t> prompt_tokens_{0};
   std::atomic<bool> tracing_{false};
   StepTrace trace_;
   CancelToken step_cancel_;            // set when nobody waits for the step any more
@@ -105,7 +109,8 @@ class Batcher {
   std::vector<Request*> queue_ ABSL_GUARDED_BY(mutex_);  // in order of arrival
   std::vector<Member> members_ ABSL_GUARDED_BY(mutex_);  // but for what a running step reads
   std::vector<Demand> demands_ ABSL_GUARDED_BY(mutex_);  // scratch
-  std::vector<Share> shares_ ABSL_GUARDED_BY(mutex_);    // scratch
+  std::vector<const Request*> prompts_ ABSL_GUARDED_BY(mutex_);  // scratch
+  std::vector<Share> shares_ ABSL_GUARDED_BY(mutex_);            // scratch
   // Requests that the last step completed: their sequences tend to come back at once, and the next
   // step waits a moment for them.
   size_t expected_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -42,16 +42,18 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config
   LLMCORE_ASSIGN_OR_RETURN(
       DecoderWeights decoder_weights,
       LoadWeights(config, plan.weight_format, weights, &device, &weight_arena, control));
-  if (!weight_arena.full() || !activations.full() || !host.full()) {
-    return absl::InternalError("the plan has bytes that loading does not need");
-  }
   const KvShape kv_shape = KvShapeOf(config, plan.kv_format);
   const KvCache cache{kv_shape, memory_of(MemoryCategory::kKvCache).data(), plan.kv_blocks};
   const DeviceMemory& workspace = memory_of(MemoryCategory::kWorkspace);
   engine->decoder_ = std::make_unique<Decoder>(config, plan.activation_format,
                                                std::move(decoder_weights), buffers, cache);
-  engine->pool_ = std::make_shared<BlockPool>(
-      plan.kv_blocks, device.KvBlockBytes(kv_shape) * static_cast<uint64_t>(config.num_layers));
+  const BlockPoolShape pool = BlockPoolShapeOf(plan);
+  LLMCORE_ASSIGN_OR_RETURN(void* const pool_memory, host.Take(static_cast<uint64_t>(pool.blocks) *
+                                                              BlockPool::HostBytesPerBlock(pool)));
+  engine->pool_ = std::make_shared<BlockPool>(pool, pool_memory);
+  if (!weight_arena.full() || !activations.full() || !host.full()) {
+    return absl::InternalError("the plan has bytes that loading does not need");
+  }
   engine->batcher_ = std::make_unique<Batcher>(
       engine->plan_, Batcher::Device{&device,
                                      engine->decoder_.get(),
@@ -132,7 +134,14 @@ absl::Status Engine::FillSequence(
     }
   }
   sequence->Commit(std::move(reservation));
+  sequence->KeepToItself();  // whoever made the file could make others read what it says
   return absl::OkStatus();
+}
+
+PrefixCacheStatistics Engine::prefix_cache() const {
+  PrefixCacheStatistics statistics = pool_->statistics();
+  statistics.computed_tokens = batcher_->prompt_tokens();
+  return statistics;
 }
 
 std::string Engine::KvLayoutName() const {

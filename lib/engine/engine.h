@@ -33,6 +33,7 @@ class Engine {
                                                         std::unique_ptr<Backend> backend,
                                                         const WorkControl& control);
 
+  // Of the empty tenant; does not outlive the engine.
   KvSequence NewSequence() const;
 
   // Computes positions [sequence->length(), end) of `tokens` in steps of at most max_batch_tokens,
@@ -63,7 +64,9 @@ class Engine {
 
   const MemoryPlan& plan() const { return plan_; }
   int32_t vocabulary_size() const { return vocabulary_size_; }
-  int32_t free_kv_blocks() const { return pool_->free_blocks(); }
+  int32_t free_kv_blocks() const { return pool_->free_blocks(); }  // cached ones included
+  PrefixCacheStatistics prefix_cache() const;
+  PoolSnapshot SnapshotPool() const { return pool_->Snapshot(); }
   size_t waiting() const { return batcher_->waiting(); }  // requests that no step has taken yet
   std::string KvLayoutName() const;
   std::string BackendDescription() const { return backend_->Description(); }

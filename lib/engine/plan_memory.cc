@@ -108,6 +108,8 @@ absl::Status PlanBlocks(const ModelConfig& config, uint64_t blocks, const Backen
   const DecoderLimits limits = DecoderLimitsOf(*plan);
   LLMCORE_RETURN_IF_ERROR(Decoder::TakeBuffers(config, limits, &activations, &host).status());
   LLMCORE_RETURN_IF_ERROR(StepBuffers::Take(*plan, &host).status());
+  const uint64_t pool_bytes = blocks * BlockPool::HostBytesPerBlock(BlockPoolShapeOf(*plan));
+  LLMCORE_RETURN_IF_ERROR(host.Take(pool_bytes).status());
   Part(plan, MemoryCategory::kKvCache) = *kv_bytes;
   Part(plan, MemoryCategory::kActivations) = activations.used();
   Part(plan, MemoryCategory::kHost) = host.used();
@@ -156,6 +158,14 @@ KvShape KvShapeOf(const ModelConfig& config, KvFormat format) {
   return {format, config.num_layers, config.num_kv_heads, config.head_dim, kBlockTokens};
 }
 
+BlockPoolShape BlockPoolShapeOf(const MemoryPlan& plan) {
+  const uint64_t kv_bytes = plan.bytes[static_cast<int>(MemoryCategory::kKvCache)];
+  return {.blocks = plan.kv_blocks,
+          .block_tokens = plan.kv_block_tokens,
+          .block_bytes = plan.kv_blocks == 0 ? 0 : kv_bytes / static_cast<uint64_t>(plan.kv_blocks),
+          .prefix_cache = plan.prefix_cache};
+}
+
 absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryRequest& request,
                                       const Backend& backend, bool enforce_budget) {
   LLMCORE_RETURN_IF_ERROR(CheckRequest(request, config));
@@ -165,6 +175,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
   plan.kv_format = request.kv_format;
   plan.activation_format = request.activation_format;
   plan.kv_block_tokens = kBlockTokens;
+  plan.prefix_cache = request.prefix_cache;
   plan.max_context =
       request.max_context.value_or(std::min(LongestContext(config), kDefaultMaxContext));
   plan.max_batch_tokens = request.max_batch_tokens.value_or(

@@ -9,6 +9,7 @@
 #include "lib/backend/backend.h"
 #include "lib/base/status.h"
 #include "lib/config/model_config.h"
+#include "lib/kv/block_pool.h"
 #include "lib/memory/memory_plan.h"
 #include "lib/model/decoder.h"
 
@@ -26,6 +27,7 @@ struct MemoryRequest {
   std::optional<int32_t> max_context;
   std::optional<int32_t> max_batch_tokens;
   std::optional<int32_t> max_batch_sequences;
+  bool prefix_cache = true;
   uint64_t free_memory = 0;  // of the device, for kv_cache_fraction without a budget
 };
 
@@ -33,6 +35,9 @@ struct MemoryRequest {
 DecoderLimits DecoderLimitsOf(const MemoryPlan& plan);
 
 KvShape KvShapeOf(const ModelConfig& config, KvFormat format);
+
+// The blocks of a plan. What the host keeps of each is part of MemoryCategory::kHost.
+BlockPoolShape BlockPoolShapeOf(const MemoryPlan& plan);
 
 // The KV cache has: kv_cache_tokens; or that fraction of what the budget (else the free memory)
 // leaves; or with a budget all that it leaves; or else 8,192 tokens or one whole context, whichever

@@ -2,6 +2,7 @@
 #ifndef LLMCORE_LIB_ENGINE_REQUEST_H_
 #define LLMCORE_LIB_ENGINE_REQUEST_H_
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <span>
@@ -19,9 +20,10 @@ namespace llmcore::core {
 // at the same time. It must not block.
 using LogitsSink = absl::FunctionRef<void(int64_t position, std::span<const float> logits)>;
 
-// Computes positions [sequence->length(), end) of `tokens`, and gives `sink` the logits of those
-// from `first_logits` on. What it names belongs to the engine from Engine::Submit until the request
-// is done.
+// Computes positions [sequence->length(), end) of `tokens`, those of the whole sequence, and gives
+// `sink` the logits of those from `first_logits` on. Positions before may come from the prefix
+// cache instead, with the same bits. What it names belongs to the engine from Engine::Submit until
+// the request is done.
 struct Request {
   Request(KvSequence* kv, std::span<const int32_t> ids, int64_t to, int64_t logits_from,
           LogitsSink receive)
@@ -34,6 +36,11 @@ struct Request {
   const int64_t end;
   const int64_t first_logits;
   const LogitsSink sink;
+
+  // What the prefix cache may save: nothing that logits are wanted of, and never all of it.
+  std::span<const int32_t> adoptable() const {
+    return tokens.first(static_cast<size_t>(std::max<int64_t>(0, std::min(first_logits, end - 1))));
+  }
 
   // The engine's, under its lock.
   enum class State : uint8_t {

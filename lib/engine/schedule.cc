@@ -5,9 +5,9 @@
 namespace llmcore::core {
 namespace {
 
-// A generation asks for its next token a moment after the last one: a step that misses it by that
-// moment should still be short.
-constexpr int kStepsOfGrace = 4;
+// A generation asks for its next token a moment after the last one, when the application has done
+// with that: a step that misses it by the moment should still be short. In seconds.
+constexpr double kGrace = 0.02;
 
 // The least chunk: with fewer rows a prompt would hardly be faster than its own decoding.
 constexpr int32_t kLeastRows = 8;
@@ -53,14 +53,14 @@ size_t Schedule(std::span<const Demand> demands, const StepBudget& budget,
   return allotment.used();
 }
 
-int32_t PrefillPacer::rows(int32_t decodes) const {
-  if (decodes == 0 && steps_without_decode_ >= kStepsOfGrace) return max_rows_;
+int32_t PrefillPacer::rows(int32_t decodes, double now) const {
+  if (decodes == 0 && now - last_decode_ > kGrace) return max_rows_;
   return std::min(rows_, max_rows_);
 }
 
-void PrefillPacer::Record(int32_t decodes, int32_t prefill_rows, double seconds) {
-  steps_without_decode_ = decodes > 0 ? 0 : steps_without_decode_ + 1;
+void PrefillPacer::Record(int32_t decodes, int32_t prefill_rows, double seconds, double now) {
   if (decodes == 0) return;
+  last_decode_ = now;
   if (prefill_rows == 0) {
     constexpr double kNew = 0.25;  // the mean of about the last four
     decode_seconds_ =

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace llmcore::core {
@@ -11,7 +12,7 @@ namespace llmcore::core {
 // What a waiting request still wants.
 struct Demand {
   bool decode = false;      // one position, whose logits somebody waits for
-  int64_t rows = 0;         // positions that are not computed, at least 1
+  int64_t rows = 0;         // positions that are not computed; 0: it sits this step out
   int64_t silent_rows = 0;  // how many of them come before the first whose logits are wanted
 };
 
@@ -40,16 +41,17 @@ class PrefillPacer {
  public:
   explicit PrefillPacer(int32_t max_rows) : max_rows_(max_rows) {}
 
-  // Rows of prompts for the next step, of which `decodes` decodes are part.
-  int32_t rows(int32_t decodes) const;
-  // A step of so many decodes and rows of prompts took so long.
-  void Record(int32_t decodes, int32_t prefill_rows, double seconds);
+  // Rows of prompts for the step that begins `now`, of which `decodes` decodes are part. Moments
+  // are seconds since one that stays the same.
+  int32_t rows(int32_t decodes, double now) const;
+  // A step of so many decodes and rows of prompts took `seconds` and ended `now`.
+  void Record(int32_t decodes, int32_t prefill_rows, double seconds, double now);
 
  private:
   const int32_t max_rows_;
   int32_t rows_ = 32;  // beside decodes: the cost of a row falls little beyond
   double decode_seconds_ = 0;
-  int steps_without_decode_ = 1 << 20;
+  double last_decode_ = -std::numeric_limits<double>::infinity();
 };
 
 }  // namespace llmcore::core

@@ -1,4 +1,5 @@
-// The KV cache of one sequence: a block table, and how many positions of it are computed.
+// The KV cache of one sequence: a block table, how many positions of it are computed, and which of
+// its blocks the prefix cache knows.
 #ifndef LLMCORE_LIB_KV_KV_SEQUENCE_H_
 #define LLMCORE_LIB_KV_KV_SEQUENCE_H_
 
@@ -74,6 +75,23 @@ class KvSequence {
   // were reserved. Allocates nothing after PrepareTable.
   void Commit(KvReservation reservation);
 
+  // The prefix cache (block_pool.h). `tokens` are those of the sequence from its first position on;
+  // a tenant is set before there are any.
+  void set_tenant(const CacheTenant& tenant) { tenant_ = tenant; }
+  // Goes on with blocks that hold the next of `tokens` already, as far as there are any. Allocates
+  // nothing after PrepareTable.
+  void AdoptPrefix(std::span<const int32_t> tokens);
+  // Lets others adopt its full blocks; of one whose content is known already, it takes the known
+  // one instead of its own. Allocates nothing.
+  void PublishBlocks(std::span<const int32_t> tokens);
+  // Its positions were not computed here but read from somewhere: others do not adopt them, nor
+  // what follows them.
+  void KeepToItself() { private_ = true; }
+  // Whether its next block is the same as that of another sequence, which is about to compute
+  // `other_tokens`: then it could adopt the block in place of computing it too.
+  bool NextBlockEquals(const KvSequence& other, std::span<const int32_t> tokens,
+                       std::span<const int32_t> other_tokens) const;
+
   // Keeps the first `length` positions (no effect if there are fewer) and frees the blocks behind.
   void Truncate(int64_t length);
 
@@ -81,10 +99,18 @@ class KvSequence {
   KvSequence Fork() const;
 
  private:
+  size_t FullBlocks() const { return static_cast<size_t>(length_ / block_tokens_); }
+  void DropLast();
+  PrefixIndex::Key KeyOf(std::span<const int32_t> tokens, size_t index) const;
+  bool CanAdopt(std::span<const int32_t> tokens) const;
+
   std::shared_ptr<BlockPool> pool_;
   const int32_t block_tokens_;
   std::vector<BlockId> blocks_;
   int64_t length_ = 0;
+  CacheTenant tenant_;
+  size_t indexed_ = 0;    // blocks from the first on that it knows to be in the prefix cache
+  bool private_ = false;  // see KeepToItself; until nothing is left
 };
 
 }  // namespace llmcore::core

@@ -43,6 +43,7 @@ std::string MemoryPlan::ToJson() const {
       ", \"max_batch_tokens\": ", max_batch_tokens,
       ", \"max_batch_sequences\": ", max_batch_sequences,
       ", \"kv_cache_tokens\": ", kv_cache_tokens(), ", \"kv_block_tokens\": ", kv_block_tokens,
+      ", \"prefix_cache\": ", prefix_cache ? "true" : "false",
       ", \"longest_context\": ", longest_context, ", \"session_bytes\": ", session_bytes, "}");
   return json;
 }

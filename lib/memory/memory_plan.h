@@ -15,7 +15,7 @@ enum class MemoryCategory : uint32_t {
   kKvCache = 1,      // blocks of keys and values
   kActivations = 2,  // hidden rows of the largest step
   kWorkspace = 3,    // scratch of the operations
-  kHost = 4,         // what the host keeps for a step: logits, rotary table
+  kHost = 4,         // what the host keeps: logits of a step, rotary table, blocks by their tokens
 };
 inline constexpr int kMemoryCategories = 5;
 absl::string_view MemoryCategoryName(MemoryCategory category);  // "weights", "kv_cache", ...
@@ -37,6 +37,7 @@ struct MemoryPlan {
   int32_t max_batch_sequences = 0;  // sequences of a step, and rows of logits that it gives
   int32_t kv_blocks = 0;
   int32_t kv_block_tokens = 0;
+  bool prefix_cache = false;  // blocks are found again by their tokens
 
   // Beside the plan. What one session takes of the host's heap for itself: a copy of the logits of
   // its last position, once they are asked for, and the scratch of its sampler, once it generates.

@@ -77,6 +77,7 @@ absl::StatusOr<MemoryPlan> MakePlan(const ModelConfig& config, const ModelOption
   request.max_context = options.max_context;
   request.max_batch_tokens = options.max_batch_tokens;
   request.max_batch_sequences = options.max_batch_sequences;
+  request.prefix_cache = options.prefix_cache;
   const uint64_t free_on_device = backend.FreeMemory();
   request.free_memory = free_on_device > 0 ? free_on_device : FreeHostMemory();
   return PlanMemory(config, request, backend, enforce_budget);
@@ -213,6 +214,16 @@ void Model::SetTrace(bool enabled) const {
 
 std::string Model::TraceJson() const {
   return engine_->TraceJson();
+}
+
+std::string Model::PrefixCacheJson() const {
+  const PrefixCacheStatistics cache = engine_->prefix_cache();
+  return absl::StrCat(
+      "{\"enabled\": ", cache.enabled ? "true" : "false",
+      ", \"block_tokens\": ", plan_.kv_block_tokens, ", \"hit_tokens\": ", cache.hit_tokens,
+      ", \"computed_tokens\": ", cache.computed_tokens,
+      ", \"indexed_blocks\": ", cache.indexed_blocks, ", \"cached_blocks\": ", cache.cached_blocks,
+      ", \"evicted_blocks\": ", cache.evicted_blocks, "}");
 }
 
 }  // namespace llmcore::core

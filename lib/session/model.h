@@ -37,6 +37,7 @@ struct ModelOptions {
   std::optional<int32_t> max_context;          // unset: the model's own, at most 8192
   std::optional<int32_t> max_batch_tokens;     // unset: 512
   std::optional<int32_t> max_batch_sequences;  // unset: 32
+  bool prefix_cache = true;                    // prompts that begin alike are read once
   int threads = 0;                             // 0: one per usable core
   std::string checkpoint_layout = "rows";      // what quantizing writes: "rows", or a device's own
   ProgressCallback progress;
@@ -71,6 +72,8 @@ class Model : public std::enable_shared_from_this<Model> {
   // Engine::SetTrace and TraceJson. Any thread, while sessions run too.
   void SetTrace(bool enabled) const;
   std::string TraceJson() const;
+  // Engine::prefix_cache: {"enabled", "block_tokens", "hit_tokens", ...}. Any thread.
+  std::string PrefixCacheJson() const;
 
   // Tokenizer and chat template, as far as the directory has them.
   const std::shared_ptr<const TextCodec>& text() const { return text_; }

@@ -115,6 +115,17 @@ absl::Status Session::SetChatVariables(absl::string_view json) {
   return absl::OkStatus();
 }
 
+absl::Status Session::SetCacheTenant(absl::string_view name) {
+  LLMCORE_ASSIGN_OR_RETURN(const CacheTenant tenant, CacheTenant::From(name));
+  EndGeneration();
+  if (!tokens_.empty() || state_->sequence.length() > 0) {
+    return absl::FailedPreconditionError(
+        "the cache tenant of a session is set before it has any tokens");
+  }
+  state_->sequence.set_tenant(tenant);
+  return absl::OkStatus();
+}
+
 // Makes the sequence `ids`; what it has in common with the present one keeps its KV cache.
 absl::Status Session::ReplaceTokens(std::vector<TokenId> ids) {
   const int32_t max_context = model_->plan().max_context;

@@ -57,6 +57,11 @@ class Session {
   // false}).
   absl::Status SetChatVariables(absl::string_view json);
 
+  // Whose prompts it may share what is computed with; of others it learns nothing. A session that
+  // has no tokens (FAILED_PRECONDITION), and a name of at most CacheTenant::kMaxBytes; a fork has
+  // the same tenant.
+  absl::Status SetCacheTenant(absl::string_view name);
+
   std::span<const TokenId> tokens() const { return tokens_; }
   const std::shared_ptr<const Model>& model() const { return model_; }
 

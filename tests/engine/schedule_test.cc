@@ -94,30 +94,38 @@ TEST(ScheduleTest, RandomSharesKeepEveryLimitAndWasteNoRow) {
 
 TEST(PrefillPacerTest, PromptsAloneTakeWholeSteps) {
   PrefillPacer pacer(512);
-  EXPECT_EQ(pacer.rows(0), 512);
-  EXPECT_LT(pacer.rows(1), 512);
+  EXPECT_EQ(pacer.rows(0, 0), 512);
+  EXPECT_LT(pacer.rows(1, 0), 512);
 }
 
 TEST(PrefillPacerTest, MixedStepsSettleBelowTwiceTheTimeOfDecodes) {
   for (const double row_seconds : {0.0002, 0.001, 0.004}) {
     PrefillPacer pacer(512);
-    const auto seconds = [&](int32_t rows) { return 0.02 + row_seconds * rows; };
-    for (int i = 0; i < 10; ++i) pacer.Record(1, 0, seconds(1));
-    for (int i = 0; i < 40; ++i) pacer.Record(1, pacer.rows(1), seconds(1 + pacer.rows(1)));
-    const double settled = seconds(1 + pacer.rows(1));
-    EXPECT_LT(settled, 3 * seconds(1)) << row_seconds;
-    if (pacer.rows(1) > 8) {
-      EXPECT_GT(settled, 1.5 * seconds(1)) << row_seconds;
+    double now = 0;
+    const auto step = [&](int32_t rows) {
+      const double seconds = 0.02 + row_seconds * (1 + rows);
+      now += seconds;
+      pacer.Record(1, rows, seconds, now);
+      return seconds;
+    };
+    for (int i = 0; i < 10; ++i) step(0);
+    for (int i = 0; i < 40; ++i) step(pacer.rows(1, now));
+    const int32_t rows = pacer.rows(1, now);
+    const double settled = step(rows);
+    EXPECT_LT(settled, 3 * step(0)) << row_seconds;
+    if (rows > 8) {
+      EXPECT_GT(settled, 1.5 * step(0)) << row_seconds;
     }
   }
 }
 
 TEST(PrefillPacerTest, AStepThatADecodeMissedByAMomentStaysShort) {
   PrefillPacer pacer(512);
-  pacer.Record(1, 0, 0.02);
-  EXPECT_LT(pacer.rows(0), 512);
-  for (int i = 0; i < 8; ++i) pacer.Record(0, 32, 0.05);
-  EXPECT_EQ(pacer.rows(0), 512);
+  pacer.Record(1, 0, 0.02, 7.0);
+  EXPECT_LT(pacer.rows(0, 7.001), 512);
+  pacer.Record(0, 32, 0.01, 7.011);
+  EXPECT_LT(pacer.rows(0, 7.012), 512);
+  EXPECT_EQ(pacer.rows(0, 7.1), 512);
 }
 
 }  // namespace

@@ -120,6 +120,7 @@ absl::StatusOr<MemoryPlan> PlanOf(const Subject& subject, const ModelOptions& op
   request.max_context = options.max_context;
   request.max_batch_tokens = options.max_batch_tokens;
   request.max_batch_sequences = options.max_batch_sequences;
+  request.prefix_cache = options.prefix_cache;
   Ledger ledger;
   const auto backend = LedgerBackend(options.threads, /*reserve_only=*/false, &ledger);
   absl::StatusOr<MemoryPlan> plan = PlanMemory(subject.config, request, *backend, load);
@@ -247,6 +248,7 @@ ModelOptions ChooseOptions(const ModelConfig& config, WeightFormat weights, KvFo
     options.activation_format = chooser->OneOf({A::kF32, A::kInt8});
   }
   options.threads = chooser->OneOf({1, 2, 3});
+  options.prefix_cache = chooser->OneOf({false, true});
   using Tokens = std::optional<int32_t>;
   options.max_batch_tokens = chooser->OneOf({Tokens(), Tokens(1), Tokens(7), Tokens(600)});
   options.max_batch_sequences = chooser->OneOf({Tokens(), Tokens(1), Tokens(3), Tokens(64)});
@@ -268,13 +270,13 @@ ModelOptions ChooseOptions(const ModelConfig& config, WeightFormat weights, KvFo
 
 std::string Describe(const Subject& subject, const ModelOptions& options) {
   const auto text = [](auto value) { return value.has_value() ? absl::StrCat(*value) : "default"; };
-  return absl::StrCat(subject.name, ", weights ", WeightFormatName(options.weight_format), ", kv ",
-                      KvFormatName(options.kv_format), ", activations ",
-                      ActivationFormatName(options.activation_format), ", threads ",
-                      options.threads, ", context ", text(options.max_context), ", batch tokens ",
-                      text(options.max_batch_tokens), ", sequences ",
-                      text(options.max_batch_sequences), ", kv tokens ",
-                      text(options.kv_cache_tokens), ", budget ", text(options.memory_budget));
+  return absl::StrCat(
+      subject.name, options.prefix_cache ? ", prefix cache" : "", ", weights ",
+      WeightFormatName(options.weight_format), ", kv ", KvFormatName(options.kv_format),
+      ", activations ", ActivationFormatName(options.activation_format), ", threads ",
+      options.threads, ", context ", text(options.max_context), ", batch tokens ",
+      text(options.max_batch_tokens), ", sequences ", text(options.max_batch_sequences),
+      ", kv tokens ", text(options.kv_cache_tokens), ", budget ", text(options.memory_budget));
 }
 
 void CheckCombination(const Subject& subject, const ModelOptions& options, uint64_t spare) {
