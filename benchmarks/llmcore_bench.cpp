@@ -21,6 +21,7 @@
 #include "common/progress.h"
 #include "common/sizes.h"
 #include "common/stopwatch.h"
+#include "model_or_shape.h"
 #include "trace_table.h"
 
 namespace {
@@ -29,6 +30,7 @@ struct Workload {
   uint32_t prompt_tokens = 512;
   uint32_t generated_tokens = 128;
   std::optional<uint32_t> context;  // tokens before a reply; unset: the prompt
+  uint32_t shared_prefix = 0;       // tokens that all prompts of a repetition begin with
   uint32_t batch = 1;               // sequences at a time, each with a thread of its own
   uint32_t repetitions = 3;
 };
@@ -36,6 +38,9 @@ struct Workload {
 struct Samples {
   std::vector<double> prompt;      // tokens/s of all sequences together
   std::vector<double> generation;  // tokens/s of all sequences together
+  // With a shared prefix: seconds of the prompt that comes first, and of one that comes after it.
+  std::vector<double> first_prompt;
+  std::vector<double> second_prompt;
 };
 
 // Where the time of one more repetition went, with the trace on.
@@ -113,8 +118,9 @@ void SetLength(const llmcore::Model& model, const Workload& load, llmcore::Sessi
 }
 
 // One repetition: all prompts, then all replies. The two are parted so that neither's time holds
-// some of the other's. `traces` may be NULL.
-void Measure(const llmcore::Model& model, const Workload& load, Samples& samples,
+// some of the other's. Each `turn` has prompts of its own: the prefix cache would hold those of an
+// earlier one. `traces` may be NULL.
+void Measure(const llmcore::Model& model, const Workload& load, uint64_t turn, Samples& samples,
              Traces* traces = nullptr) {
   // For some milliseconds after a reply the engine reads prompts in small steps, lest the reply
   // goes on. Nobody asks that soon.
@@ -123,7 +129,8 @@ void Measure(const llmcore::Model& model, const Workload& load, Samples& samples
   for (uint32_t i = 0; i < load.batch; ++i) {
     sessions.push_back(llmcore::Session::Create(model).value());
     sessions[i]
-        .AppendTokens(MakePrompt(load.prompt_tokens, model.vocabulary_size(), i + 1))
+        .AppendTokens(
+            MakePrompt(load.prompt_tokens, model.vocabulary_size(), turn * load.batch + i + 1))
         .value();
   }
   const double prompt_seconds =
@@ -157,6 +164,23 @@ void Measure(const llmcore::Model& model, const Workload& load, Samples& samples
   samples.generation.push_back(load.batch * double{1} * load.generated_tokens / reply_seconds);
 }
 
+// One repetition with a shared prefix: two prompts, one after the other.
+void MeasureSharedPrefix(const llmcore::Model& model, const Workload& load, uint64_t turn,
+                         Samples& samples) {
+  const uint32_t vocabulary = model.vocabulary_size();
+  for (const uint32_t reader : {0u, 1u}) {
+    llmcore::Session session = llmcore::Session::Create(model).value();
+    session.AppendTokens(MakePrompt(load.shared_prefix, vocabulary, 3 * turn + 1)).value();
+    session
+        .AppendTokens(
+            MakePrompt(load.prompt_tokens - load.shared_prefix, vocabulary, 3 * turn + 2 + reader))
+        .value();
+    const double seconds =
+        TimeAll(1, [&session](uint32_t) { static_cast<void>(session.Logits().value()); });
+    (reader == 0 ? samples.first_prompt : samples.second_prompt).push_back(seconds);
+  }
+}
+
 void PrintTraces(const Workload& load, const Traces& traces) {
   benchmarks::PrintTrace("prompt", traces.prompt.steps, traces.prompt.wall_seconds, stderr);
   if (load.generated_tokens == 0) return;
@@ -170,16 +194,11 @@ uint64_t PeakResidentBytes() {
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;  // Linux counts KiB
 }
 
-llmcore::Model Load(const examples::ModelFlags& flags, examples::InterruptWatcher& interrupts) {
-  if (!examples::NamesShape(flags.path)) return examples::LoadModel(flags, interrupts);
-  return llmcore::experimental::LoadSynthetic(flags.path, flags.options).value();
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Measures how fast a model reads prompts and generates.", "llmcore_bench");
-  app.footer(std::string(examples::kShapesHelp) + ", random weights of which are made in memory.");
+  app.footer(benchmarks::kShapesHelp);
   examples::ModelFlags flags;
   Workload load;
   bool json = false;
@@ -195,6 +214,11 @@ int main(int argc, char** argv) {
                  "the start of a context")
       ->type_name("N")
       ->check(examples::AtLeastOne());
+  app.add_option("--shared-prefix", load.shared_prefix,
+                 "Time instead two prompts, one after the other, which begin with this many tokens "
+                 "in common: what the prefix cache saves")
+      ->type_name("N")
+      ->check(examples::AtLeastOne());
   app.add_option("-b,--batch", load.batch, "Sequences at a time")
       ->type_name("N")
       ->check(examples::Between(1, 4096));
@@ -207,18 +231,27 @@ int main(int argc, char** argv) {
   app.add_flag("--json", json, "Print JSON");
   app.add_flag("--stats", stats,
                "Say on standard error where the time of one more repetition went, by operation; "
-               "with --json also there");
+               "with --json also there")
+      ->excludes("--shared-prefix");
 
   return examples::RunProgram(app, argc, argv, [&] {
     examples::InterruptWatcher interrupts;
+    if (load.shared_prefix > 0) {
+      load.batch = 2;
+      load.generated_tokens = 0;
+    }
     const uint32_t length =
         std::max(load.prompt_tokens, load.context.value_or(0)) + load.generated_tokens + 1;
+    if (load.shared_prefix > load.prompt_tokens) {
+      throw std::runtime_error("--shared-prefix is more than the " +
+                               std::to_string(load.prompt_tokens) + " tokens of a prompt");
+    }
     if (!flags.options.max_context) flags.options.max_context = length;
     // A little more than the sequences hold: each ends in a block of its own.
     flags.options.kv_cache_tokens = uint64_t{load.batch} * (length + 64);
 
     const examples::Stopwatch loading;
-    const llmcore::Model model = Load(flags, interrupts);
+    const llmcore::Model model = benchmarks::LoadModelOrShape(flags, interrupts);
     const double load_seconds = loading.seconds();
     const llmcore::MemoryPlan plan = model.plan().value();
 
@@ -228,21 +261,27 @@ int main(int argc, char** argv) {
     warm_up.prompt_tokens = std::min(load.prompt_tokens, 32u);
     warm_up.context.reset();
     warm_up.generated_tokens = std::min(load.generated_tokens, 2u);
-    Measure(model, warm_up, samples);
+    Measure(model, warm_up, load.repetitions + 1, samples);
     samples = Samples();
     for (uint32_t i = 0; i < load.repetitions; ++i) {
-      Measure(model, load, samples);
+      if (load.shared_prefix > 0) {
+        MeasureSharedPrefix(model, load, i, samples);
+      } else {
+        Measure(model, load, i, samples);
+      }
       bar.Update(i + 1, load.repetitions);
     }
     Traces traces;
     if (stats) {
       Samples traced;
-      Measure(model, load, traced, &traces);
+      Measure(model, load, load.repetitions, traced, &traces);
     }
     bar.Clear();
     if (stats) PrintTraces(load, traces);
 
     const auto name = [](auto format) { return std::string(llmcore::Name(format)); };
+    const double first = Median(samples.first_prompt);
+    const double second = Median(samples.second_prompt);
     if (json) {
       nlohmann::ordered_json object = {{"model", flags.path.empty() ? "built-in" : flags.path},
                                        {"backend", std::string(model.backend_description())},
@@ -254,13 +293,21 @@ int main(int argc, char** argv) {
                                        {"context", load.context.value_or(load.prompt_tokens)},
                                        {"batch", load.batch},
                                        {"threads", flags.options.threads},
-                                       {"prompt_tokens_per_second", Median(samples.prompt)},
-                                       {"prompt_tokens_per_second_samples", samples.prompt},
-                                       {"generation_tokens_per_second", Median(samples.generation)},
-                                       {"generation_tokens_per_second_samples", samples.generation},
                                        {"load_seconds", load_seconds},
                                        {"peak_rss_bytes", PeakResidentBytes()},
                                        {"plan_bytes", plan.total_bytes}};
+      if (load.shared_prefix > 0) {
+        object["shared_prefix_tokens"] = load.shared_prefix;
+        object["first_prompt_seconds"] = first;
+        object["first_prompt_seconds_samples"] = samples.first_prompt;
+        object["second_prompt_seconds"] = second;
+        object["second_prompt_seconds_samples"] = samples.second_prompt;
+      } else {
+        object["prompt_tokens_per_second"] = Median(samples.prompt);
+        object["prompt_tokens_per_second_samples"] = samples.prompt;
+        object["generation_tokens_per_second"] = Median(samples.generation);
+        object["generation_tokens_per_second_samples"] = samples.generation;
+      }
       if (stats) {
         object["trace"] = {{"prompt", traces.prompt.steps},
                            {"generation", traces.generation.steps}};
@@ -271,6 +318,12 @@ int main(int argc, char** argv) {
     std::printf("%s; %s weights, %s cache, %s activations\n",
                 std::string(model.backend_description()).c_str(), name(plan.weights).c_str(),
                 name(plan.kv).c_str(), name(plan.activations).c_str());
+    if (load.shared_prefix > 0) {
+      std::printf("first prompt %9.4f s   (%u tokens)\n", first, load.prompt_tokens);
+      std::printf("second       %9.4f s   %.2f%% of the first (%u tokens in common)\n", second,
+                  100 * second / first, load.shared_prefix);
+      return;
+    }
     std::printf("prompt      %9.1f tokens/s   (%u x %u tokens)\n", Median(samples.prompt),
                 load.batch, load.prompt_tokens);
     std::printf("generation  %9.1f tokens/s   (%u x %u tokens)\n", Median(samples.generation),

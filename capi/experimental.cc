@@ -87,3 +87,12 @@ llmcore_error* llmcore_model_trace_json(const llmcore_model* model, llmcore_text
     return absl::OkStatus();
   });
 }
+
+llmcore_error* llmcore_model_stats_json(const llmcore_model* model, llmcore_text** out_text) {
+  return Barrier([&]() -> absl::Status {
+    LLMCORE_RETURN_IF_ERROR(Reset(out_text, "out_text"));
+    LLMCORE_RETURN_IF_ERROR(CheckModel(model));
+    *out_text = new llmcore_text{model->model->StatsJson()};
+    return absl::OkStatus();
+  });
+}

@@ -15,19 +15,9 @@ namespace {
 constexpr size_t kSharedBudget = size_t{96} << 10;
 
 absl::Status CheckKv(const core::KvShape& shape) {
-  if (shape.head_dim > kMostHeadDim) {
-    return absl::UnimplementedError(
-        absl::StrCat("heads of ", shape.head_dim, " values on CUDA: at most ", kMostHeadDim));
-  }
-  switch (shape.format) {
-    case core::KvFormat::kF32:
-    case core::KvFormat::kBf16:
-    case core::KvFormat::kF16:
-      return absl::OkStatus();
-    default:
-      return absl::UnimplementedError(
-          absl::StrCat("a KV cache in ", core::KvFormatName(shape.format), " on CUDA"));
-  }
+  if (shape.head_dim <= kMostHeadDim) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat("heads of ", shape.head_dim, " values on CUDA: at most ", kMostHeadDim));
 }
 
 int32_t LongestSequence(const core::Batch& batch) {
@@ -39,8 +29,8 @@ int32_t LongestSequence(const core::Batch& batch) {
   return longest;
 }
 
-AttentionTile TileOf(const core::KvCache& cache, int32_t heads) {
-  return AttentionTile(heads / cache.shape.kv_heads, cache.shape.head_dim);
+AttentionGrid GridOf(const core::KvCache& cache, int32_t heads) {
+  return AttentionGrid(heads, cache.shape.kv_heads, cache.shape.head_dim);
 }
 
 }  // namespace
@@ -52,7 +42,7 @@ absl::Status CudaBackend::RopeAppend(const core::StepContext& context,
   if (p.batch.rows() == 0) return absl::OkStatus();
   RopeAppendKernelParams params = {};
   LLMCORE_ASSIGN_OR_RETURN(params.batch, uploaded_.Send(device_.get(), context.workspace, p.batch,
-                                                        TileOf(p.cache, p.heads).rows));
+                                                        GridOf(p.cache, p.heads)));
   params.qkv = p.qkv.data;
   params.cos_sin = p.cos_sin;
   params.q_norm = p.q_norm;
@@ -69,10 +59,11 @@ absl::Status CudaBackend::Attention(const core::StepContext& context,
   LLMCORE_RETURN_IF_ERROR(Begin(context, "attention"));
   LLMCORE_RETURN_IF_ERROR(CheckKv(p.cache.shape));
   if (p.batch.rows() == 0) return absl::OkStatus();
-  const AttentionTile tile = TileOf(p.cache, p.heads);
+  const AttentionGrid grid = GridOf(p.cache, p.heads);
+  const AttentionTile& tile = grid.tile;
   AttentionKernelParams params = {};
   LLMCORE_ASSIGN_OR_RETURN(params.batch,
-                           uploaded_.Send(device_.get(), context.workspace, p.batch, tile.rows));
+                           uploaded_.Send(device_.get(), context.workspace, p.batch, grid));
   params.q = p.qkv.data;
   params.q_stride = p.qkv.columns;
   params.out = p.out.data;

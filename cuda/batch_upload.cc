@@ -28,6 +28,10 @@ class Mixer {
   uint64_t high_ = 0x13198A2E03707344;
 };
 
+int32_t TileCount(const core::Batch& batch, size_t sequence, int tile_rows) {
+  return (batch.first_row[sequence + 1] - batch.first_row[sequence] + tile_rows - 1) / tile_rows;
+}
+
 // Calls add(number) for each in the order of BatchView: first_row, first_position, first_tile,
 // block_table.
 template <typename Add>
@@ -38,7 +42,7 @@ void ForEachNumber(const core::Batch& batch, int tile_rows, Add add) {
   int32_t tiles = 0;
   for (size_t i = 0; i < sequences; ++i) {
     add(tiles);
-    tiles += (batch.first_row[i + 1] - batch.first_row[i] + tile_rows - 1) / tile_rows;
+    tiles += TileCount(batch, i, tile_rows);
   }
   add(tiles);
   const size_t entries = sequences * static_cast<size_t>(batch.block_table_stride);
@@ -56,14 +60,16 @@ class Sender {
     params_.values.values[params_.count++] = value;
     if (params_.count == kIndicesALaunch) Flush();
   }
-  absl::Status Finish() {
+  // Ends with that many zeros.
+  absl::Status Finish(int32_t zeros) {
+    params_.zeros = zeros;
     Flush();
     return device_->Check(error_, "sending a batch");
   }
 
  private:
   void Flush() {
-    if (params_.count > 0 && error_ == cudaSuccess) {
+    if (params_.count + params_.zeros > 0 && error_ == cudaSuccess) {
       error_ = LaunchUpload(params_, device_->stream());
     }
     params_.out += params_.count;
@@ -82,23 +88,26 @@ uint64_t BatchUpload::Bytes(const core::StepLimits& limits) {
   const auto rows = static_cast<uint64_t>(limits.rows);
   const uint64_t table =
       core::CeilDivide(static_cast<uint64_t>(limits.max_context), kLeastBlockTokens) + 2;
-  return core::RoundUp((3 * rows + 2 + rows * table) * sizeof(int32_t), 64) + 64;
+  const uint64_t mergers =
+      std::min(rows, uint64_t{kSplitRows}) * static_cast<uint64_t>(limits.heads);
+  return core::RoundUp((3 * rows + 2 + rows * table + mergers) * sizeof(int32_t), 64) + 64;
 }
 
 absl::StatusOr<BatchView> BatchUpload::Send(Device* device, std::span<std::byte> workspace,
-                                            const core::Batch& batch, int tile_rows) {
+                                            const core::Batch& batch, const AttentionGrid& grid) {
   const auto sequences = static_cast<uint64_t>(batch.sequences());
   const uint64_t entries = sequences * static_cast<uint64_t>(batch.block_table_stride);
-  const uint64_t bytes = core::RoundUp((3 * sequences + 2 + entries) * sizeof(int32_t), 64);
+  const int tile_rows = grid.tile.rows;
+  int32_t tiles = 0;
+  for (size_t i = 0; i < sequences; ++i) tiles += TileCount(batch, i, tile_rows);
+  const int32_t mergers = grid.Mergers(batch.rows(), tiles);
+  const uint64_t numbers_count = 3 * sequences + 2 + entries + static_cast<uint64_t>(mergers);
+  const uint64_t bytes = core::RoundUp(numbers_count * sizeof(int32_t), 64);
   if (bytes > workspace.size()) {
     return absl::InternalError(
         absl::StrCat("a batch of ", bytes, " bytes in a workspace of ", workspace.size()));
   }
   auto* numbers = reinterpret_cast<int32_t*>(workspace.data());
-  int32_t tiles = 0;
-  for (size_t i = 0; i < sequences; ++i) {
-    tiles += (batch.first_row[i + 1] - batch.first_row[i] + tile_rows - 1) / tile_rows;
-  }
   BatchView view = {};
   view.first_row = numbers;
   view.first_position = view.first_row + sequences + 1;
@@ -108,16 +117,18 @@ absl::StatusOr<BatchView> BatchUpload::Send(Device* device, std::span<std::byte>
   view.stride = batch.block_table_stride;
   view.rows = batch.rows();
   view.tiles = tiles;
+  view.done = numbers + 3 * sequences + 2 + entries;
 
   Mixer mixer;
   mixer.Add(view.sequences);
   mixer.Add(view.stride);
+  mixer.Add(mergers);
   ForEachNumber(batch, tile_rows, [&](int32_t value) { mixer.Add(value); });
   if (place_ == workspace.data() && fingerprint_ == mixer.value()) return view;
   place_ = nullptr;
   Sender sender(device, numbers);
   ForEachNumber(batch, tile_rows, [&](int32_t value) { sender.Add(value); });
-  LLMCORE_RETURN_IF_ERROR(sender.Finish());
+  LLMCORE_RETURN_IF_ERROR(sender.Finish(mergers));
   place_ = workspace.data();
   fingerprint_ = mixer.value();
   bytes_ = bytes;

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "cuda/device.h"
+#include "cuda/kernels/attention.h"
 #include "cuda/layout.h"
 #include "lib/backend/backend.h"
 
@@ -19,10 +20,10 @@ class BatchUpload {
   // Bytes of workspace that any batch within the limits takes.
   static uint64_t Bytes(const core::StepLimits& limits);
 
-  // Puts the batch, with tiles of `tile_rows` rows of attention, at the start of `workspace` unless
-  // it is there. INTERNAL when it does not fit.
+  // Puts the batch, cut into tiles of attention, at the start of `workspace` unless it is there.
+  // INTERNAL when it does not fit.
   absl::StatusOr<BatchView> Send(Device* device, std::span<std::byte> workspace,
-                                 const core::Batch& batch, int tile_rows);
+                                 const core::Batch& batch, const AttentionGrid& grid);
   // Bytes of the workspace that the last batch takes.
   uint64_t bytes() const { return bytes_; }
 

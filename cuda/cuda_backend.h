@@ -4,7 +4,7 @@
 // Activation formats: kF32 keeps f32 (three bf16 pieces on tensor cores); kInt8, for int8 and int4
 // weights, rounds activations to the 8 significant bits of bf16, which is closer than int8 with a
 // scale and what tensor cores multiply fastest.
-// KV formats: f32, bf16, f16.
+// KV formats: all.
 #ifndef LLMCORE_CUDA_CUDA_BACKEND_H_
 #define LLMCORE_CUDA_CUDA_BACKEND_H_
 
@@ -30,6 +30,7 @@ class CudaBackend final : public core::Backend {
   absl::Status Synchronize() override;
   uint64_t FreeMemory() override;
 
+  bool FusesNorm() const override { return true; }
   uint64_t PackedWeightBytes(const core::WeightShape& shape) const override;
   uint64_t KvBlockBytes(const core::KvShape& shape) const override;
   uint64_t WorkspaceBytes(const core::StepLimits& limits) const override;

@@ -21,7 +21,9 @@
 //             byte belongs to one row.
 //
 // KV blocks of one layer: [keys, values][kv_heads][block_tokens][head_dim], each token padded with
-// zeros to 16 bytes.
+// zeros to 16 bytes. int8 is a byte a code, int4 two in a byte, the even element in the low nibble;
+// behind the codes of a block stand [keys, values][kv_heads][block_tokens] words of f16 scale (low
+// half) and f16 zero, one a token and head: x = (code - zero) * scale.
 #ifndef LLMCORE_CUDA_LAYOUT_H_
 #define LLMCORE_CUDA_LAYOUT_H_
 
@@ -95,7 +97,8 @@ struct KvView {
   int32_t block_tokens;
   int32_t kv_heads;
   int32_t head_dim;
-  int32_t token_bytes;  // a multiple of 16
+  int32_t token_bytes;        // a multiple of 16
+  int64_t parameters_offset;  // in a block: of the scales and zeros of a quantized format
 };
 
 // A batch in device memory.
@@ -108,6 +111,9 @@ struct BatchView {
   int32_t stride;
   int32_t rows;
   int32_t tiles;
+  // [tiles][head groups of all KV heads]: splits of attention that are done, 0 between launches. Of
+  // batches that are split.
+  int32_t* done;
 };
 
 }  // namespace llmcore::cuda

@@ -16,8 +16,12 @@ Precision PrecisionOf(WeightFormat weights, ActivationFormat activations) {
                                                              : Precision::kExact;
 }
 
-LinearKernelParams ParamsOf(const core::Matrix& in, const core::PackedWeight& weight,
-                            const core::Matrix& out) {
+bool IsAligned(const float* data) {
+  return reinterpret_cast<uintptr_t>(data) % 16 == 0;
+}
+
+LinearKernelParams ParamsOf(const core::Matrix& in, const core::InputNorm& norm,
+                            const core::PackedWeight& weight, const core::Matrix& out) {
   LinearKernelParams params = {};
   params.weight = static_cast<const unsigned char*>(weight.data);
   params.in = in.data;
@@ -26,7 +30,9 @@ LinearKernelParams ParamsOf(const core::Matrix& in, const core::PackedWeight& we
   params.columns = static_cast<int32_t>(in.columns);
   params.outputs = static_cast<int32_t>(out.columns);
   params.groups = static_cast<int32_t>(Groups(in.columns));
-  params.vector_loads = in.columns % 4 == 0 && reinterpret_cast<uintptr_t>(in.data) % 16 == 0;
+  params.norm = norm.weight;
+  params.epsilon = norm.epsilon;
+  params.vector_loads = in.columns % 4 == 0 && IsAligned(in.data) && IsAligned(norm.weight);
   return params;
 }
 
@@ -47,7 +53,7 @@ GateFunction GateOf(core::GateActivation activation) {
 absl::Status CudaBackend::Linear(const core::StepContext& context, const core::LinearParams& p) {
   LLMCORE_RETURN_IF_ERROR(Begin(context, "linear"));
   if (p.out.rows == 0 || p.out.columns == 0) return absl::OkStatus();
-  LinearKernelParams params = ParamsOf(p.in, p.weight, p.out);
+  LinearKernelParams params = ParamsOf(p.in, p.norm, p.weight, p.out);
   params.bias = p.bias;
   params.residual = p.residual;
   const WeightFormat format = p.weight.shape.format;
@@ -61,7 +67,7 @@ absl::Status CudaBackend::LinearGated(const core::StepContext& context,
                                       const core::LinearGatedParams& p) {
   LLMCORE_RETURN_IF_ERROR(Begin(context, "linear_gated"));
   if (p.out.rows == 0 || p.out.columns == 0) return absl::OkStatus();
-  LinearKernelParams params = ParamsOf(p.in, p.weight, p.out);
+  LinearKernelParams params = ParamsOf(p.in, p.norm, p.weight, p.out);
   params.bias = p.gate_bias;
   params.up_bias = p.up_bias;
   params.gate = GateOf(p.activation);

@@ -49,19 +49,35 @@ inline uint64_t WeightBytes(const core::WeightShape& shape) {
       .value_or(kTooLarge);
 }
 
+inline KvStorage KvStorageOf(core::KvFormat format) {
+  switch (format) {
+    case core::KvFormat::kBf16:
+      return KvStorage::kBf16;
+    case core::KvFormat::kF16:
+      return KvStorage::kF16;
+    case core::KvFormat::kInt8:
+      return KvStorage::kInt8;
+    case core::KvFormat::kInt4:
+      return KvStorage::kInt4;
+    case core::KvFormat::kAuto:
+    case core::KvFormat::kF32:
+      break;
+  }
+  return KvStorage::kF32;
+}
+
 inline int32_t TokenBytes(const core::KvShape& shape) {
-  const int32_t element = shape.format == core::KvFormat::kF32 ? 4 : 2;
-  return (shape.head_dim * element + 15) / 16 * 16;
+  return (shape.head_dim * ElementBits(KvStorageOf(shape.format)) + 127) / 128 * 16;
+}
+
+// Tokens of a block, counted once for each head of the keys and of the values.
+inline int64_t TokensOfHeads(const core::KvShape& shape) {
+  return int64_t{2} * shape.kv_heads * shape.block_tokens;
 }
 
 inline int64_t BlockBytes(const core::KvShape& shape) {
-  return int64_t{2} * shape.kv_heads * shape.block_tokens * TokenBytes(shape);
-}
-
-inline KvStorage KvStorageOf(core::KvFormat format) {
-  return format == core::KvFormat::kF32    ? KvStorage::kF32
-         : format == core::KvFormat::kBf16 ? KvStorage::kBf16
-                                           : KvStorage::kF16;
+  const int64_t parameters = IsQuantized(KvStorageOf(shape.format)) ? kKvParameterBytes : 0;
+  return TokensOfHeads(shape) * (TokenBytes(shape) + parameters);
 }
 
 inline KvView ViewOf(const core::KvCache& cache, int32_t layer) {
@@ -71,7 +87,8 @@ inline KvView ViewOf(const core::KvCache& cache, int32_t layer) {
           cache.shape.block_tokens,
           cache.shape.kv_heads,
           cache.shape.head_dim,
-          TokenBytes(cache.shape)};
+          TokenBytes(cache.shape),
+          TokensOfHeads(cache.shape) * TokenBytes(cache.shape)};
 }
 
 }  // namespace llmcore::cuda

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "common/interrupt.h"
 #include "common/line_editor.h"
@@ -67,6 +68,18 @@ void PrintSpeed(const examples::Speed& speed) {
                  static_cast<double>(speed.reply_tokens - 1) / speed.reply_seconds);
   }
   std::fprintf(stderr, "\n");
+}
+
+// Scores are mean log-probabilities of a token.
+void PrintAnswers(const std::vector<llmcore::experimental::Answer>& answers) {
+  std::string text;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    char head[64];
+    std::snprintf(head, sizeof head, "--- %zu of %zu, score %.3f\n", i + 1, answers.size(),
+                  answers[i].score);
+    text += head + answers[i].text + "\n";
+  }
+  examples::Write(text);
 }
 
 class Chat {
@@ -185,12 +198,29 @@ int main(int argc, char** argv) {
   examples::ModelFlags flags;
   examples::ConversationOptions options;
   std::optional<std::string> prompt;
+  uint32_t samples = 0;
+  uint32_t beams = 0;
   bool stats = false;
-  app.add_option("--prompt", prompt, "Print the reply to this message and end")->type_name("TEXT");
+  CLI::Option* prompt_flag =
+      app.add_option("--prompt", prompt, "Print the reply to this message and end")
+          ->type_name("TEXT");
   app.add_option("--system", options.system, "A message of the system to begin with")
       ->type_name("TEXT");
   examples::AddModelFlags(app, examples::ModelFlag::kBuiltinByDefault, flags);
   AddSamplingFlags(app, options.sampling);
+  CLI::Option* samples_flag =
+      app.add_option("--samples", samples,
+                     "Print this many replies to --prompt, the most likely first: for a "
+                     "--temperature above 0")
+          ->type_name("N")
+          ->check(examples::Between(1, 256))
+          ->needs(prompt_flag);
+  app.add_option("--beams", beams,
+                 "Print the best replies to --prompt that a beam search of this width finds")
+      ->type_name("N")
+      ->check(examples::Between(1, 256))
+      ->needs(prompt_flag)
+      ->excludes(samples_flag);
   app.add_flag("--raw", options.raw, "Complete text instead of replying to messages");
   app.add_flag("--stats", stats, "Say on standard error how long things took and what they hold");
 
@@ -206,7 +236,11 @@ int main(int argc, char** argv) {
     static_cast<void>(model.tokenizer().value());
     Conversation conversation(model, options, interrupts);
     Chat chat(conversation, interrupts, stats);
-    if (prompt) {
+    if (samples > 0) {
+      PrintAnswers(conversation.Samples(*prompt, samples));
+    } else if (beams > 0) {
+      PrintAnswers(conversation.Beams(*prompt, beams));
+    } else if (prompt) {
       if (chat.Reply(*prompt) == Conversation::Ending::kInterrupted) examples::DieOfInterrupt();
     } else {
       if (examples::IsTerminal(STDIN_FILENO) && examples::IsTerminal(STDOUT_FILENO)) {

@@ -64,6 +64,24 @@ Conversation::Ending Conversation::Reply(const std::string& text) {
   }
 }
 
+std::vector<llmcore::experimental::Answer> Conversation::Samples(const std::string& text,
+                                                                 uint32_t count) {
+  const InterruptWatcher::Scope scope(interrupts_, [&] { session_.Cancel(); });
+  Add(text);
+  return llmcore::experimental::SampleAnswers(session_, options_.sampling, count, count).value();
+}
+
+std::vector<llmcore::experimental::Answer> Conversation::Beams(const std::string& text,
+                                                               uint32_t count) {
+  const InterruptWatcher::Scope scope(interrupts_, [&] { session_.Cancel(); });
+  Add(text);
+  llmcore::experimental::BeamParams params;
+  params.width = count;
+  params.n = count;
+  params.max_tokens = options_.sampling.max_tokens;
+  return llmcore::experimental::BeamSearch(session_, params).value();
+}
+
 Conversation::Ending Conversation::Stream(llmcore::Generation generation) {
   Stopwatch watch;
   for (const llmcore::Event& event : generation.events()) {

@@ -4,8 +4,10 @@
 #define LLMCORE_EXAMPLES_CONVERSATION_H_
 
 #include <cstdint>
+#include <llmcore/experimental.hpp>
 #include <llmcore/llmcore.hpp>
 #include <string>
+#include <vector>
 
 #include "common/interrupt.h"
 
@@ -34,6 +36,11 @@ class Conversation {
   // Adds the text, as the user's message or as it is, and streams the reply. After an exception the
   // conversation is as it was before the text, or holds the part of the reply that was printed.
   Ending Reply(const std::string& text);
+
+  // Several replies to the text, best first, none of which becomes part of the conversation: the
+  // `count` samples, or the best of a beam search of this width. Ctrl-C: kCancelled is thrown.
+  std::vector<llmcore::experimental::Answer> Samples(const std::string& text, uint32_t count);
+  std::vector<llmcore::experimental::Answer> Beams(const std::string& text, uint32_t count);
 
   void Reset();
   void Save(const std::string& path);

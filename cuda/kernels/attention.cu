@@ -7,6 +7,9 @@
 //             scores   a warp a query, a lane a position: a dot product without a shuffle
 //             softmax  running maximum and sum of a query (Milakov and Gimelshein 2018)
 //             values   a thread four dimensions of up to 8 queries
+//   end     splits of one tile meet in memory, and the block that is the last to be done merges
+//   them
+//           in order
 //
 // A query sees its own positions alone, in tiles and splits that begin at absolute positions, so
 // its bits depend neither on the rows beside it nor on where its splits were computed.
@@ -24,17 +27,14 @@ constexpr int kWarps = kAttentionThreads / kWarpLanes;
 // rows meet different banks.
 constexpr int kRowPadding = 16;
 
-LLMCORE_HOST_DEVICE inline int PaddedDims(int token_bytes, KvStorage storage) {
-  return storage == KvStorage::kF32 ? token_bytes / 4 : token_bytes / 2;
-}
-
 // Shared memory, in this order.
 struct SharedLayout {
   LLMCORE_HOST_DEVICE explicit SharedLayout(const AttentionKernelParams& p)
       : row_bytes(p.kv.token_bytes + kRowPadding),
         queries(p.tile_rows * p.tile_heads),
-        dims(PaddedDims(p.kv.token_bytes, p.storage)) {
-    stage_bytes = 2 * kKeyTile * row_bytes;
+        dims(p.kv.token_bytes * 8 / ElementBits(p.storage)) {
+    parameters = 2 * kKeyTile * row_bytes;
+    stage_bytes = parameters + (IsQuantized(p.storage) ? 2 * kKeyTile * kKvParameterBytes : 0);
     q = p.stages * stage_bytes;
     weights = q + queries * dims * 4;
     state = weights + queries * kKeyTile * 4;
@@ -43,7 +43,8 @@ struct SharedLayout {
   int row_bytes;
   int queries;
   int dims;
-  int stage_bytes;  // keys, then values of a tile
+  int parameters;   // in a stage: of its keys, then of its values
+  int stage_bytes;  // keys, then values of a tile, then their parameters
   int q;            // [queries][dims] f32
   int weights;      // [queries][32] f32
   int state;        // five floats a query, an array each: see State
@@ -65,9 +66,33 @@ struct Range {
   int high;
 };
 
+// x = (code - zero) * scale of a quantized format; else the value is x.
+struct Quantization {
+  float scale;
+  float zero;
+};
+
 template <KvStorage kStorage>
-__device__ __forceinline__ void LoadFour(const unsigned char* row, int i, float (&v)[4]) {
-  if (kStorage == KvStorage::kF32) {
+__device__ __forceinline__ Quantization LoadParameters(const unsigned char* parameters, int slot) {
+  if (!IsQuantized(kStorage)) return {1, 0};
+  const uint32_t both = reinterpret_cast<const uint32_t*>(parameters)[slot];
+  return {F16ToF32(static_cast<uint16_t>(both)), F16ToF32(static_cast<uint16_t>(both >> 16))};
+}
+
+// Four consecutive values; of a quantized format code - zero, which is still to be scaled.
+template <KvStorage kStorage>
+__device__ __forceinline__ void LoadFour(const unsigned char* row, int i, float zero,
+                                         float (&v)[4]) {
+  if (IsQuantized(kStorage)) {
+    constexpr bool kIsInt8 = kStorage == KvStorage::kInt8;
+    const uint32_t codes = kIsInt8 ? *reinterpret_cast<const uint32_t*>(row + i)
+                                   : *reinterpret_cast<const uint16_t*>(row + i / 2);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const uint32_t code = kIsInt8 ? codes >> (8 * j) & 255 : codes >> (4 * j) & 15;
+      v[j] = static_cast<float>(code) - zero;
+    }
+  } else if (kStorage == KvStorage::kF32) {
     const float4 x = *reinterpret_cast<const float4*>(row + i * 4);
     v[0] = x.x;
     v[1] = x.y;
@@ -159,6 +184,7 @@ class AttentionBlock {
     }
     if (is_split) {
       StorePartial();
+      if (IsLastSplit()) MergePartials();
     } else {
       StoreOut();
     }
@@ -211,16 +237,35 @@ class AttentionBlock {
       const int position = tile * kKeyTile + slot;
       const bool valid = position >= seen.low && position < seen.high;
       const unsigned char* source =
-          valid ? KvToken(p_.kv, table_, which, kv_head_, position) : p_.kv.layer;
+          valid ? TokenOf(p_.kv, FindSlot(p_.kv, table_, which, kv_head_, position)) : p_.kv.layer;
       CopyAsync<16>(stage + (which * kKeyTile + slot) * layout_.row_bytes + chunk * 16,
                     source + chunk * 16, valid);
     }
+    if (IsQuantized(kStorage)) LoadParametersOfTile(tile, seen);
     CommitAsync();
+  }
+
+  // Sixteen bytes are those of four positions, which are in one block; some may be outside of
+  // `seen`, and are then not looked at.
+  __device__ void LoadParametersOfTile(int tile, const Range& seen) {
+    constexpr int kPositions = 16 / kKvParameterBytes;
+    constexpr int kChunks = kKeyTile / kPositions;
+    for (int i = thread_; i < 2 * kChunks; i += kAttentionThreads) {
+      const int position = tile * kKeyTile + i % kChunks * kPositions;
+      const bool valid = position + kPositions > seen.low && position < seen.high;
+      const unsigned char* source =
+          valid ? ParametersOf(p_.kv, FindSlot(p_.kv, table_, i / kChunks, kv_head_, position))
+                : p_.kv.layer;
+      CopyAsync<16>(Stage(tile) + layout_.parameters + i * 16, source, valid);
+    }
   }
 
   __device__ void Scores(int tile) {
     const int lane = thread_ % kWarpLanes;
     const unsigned char* key = Stage(tile) + lane * layout_.row_bytes;
+    const unsigned char* parameters = Stage(tile) + layout_.parameters;
+    const Quantization of_key = LoadParameters<kStorage>(parameters, lane);
+    const Quantization of_value = LoadParameters<kStorage>(parameters, kKeyTile + lane);
     for (int query = thread_ / kWarpLanes; query < queries_; query += kWarps) {
       const Range range = RangeInTile(query, tile);
       if (range.low >= range.high) continue;
@@ -228,7 +273,7 @@ class AttentionBlock {
       float dots[4] = {};
       for (int i = 0; i < layout_.dims; i += 4) {
         float k[4];
-        LoadFour<kStorage>(key, i, k);
+        LoadFour<kStorage>(key, i, of_key.zero, k);
         const float4 x = *reinterpret_cast<const float4*>(q + i);
         dots[0] = __fmaf_rn(x.x, k[0], dots[0]);
         dots[1] = __fmaf_rn(x.y, k[1], dots[1]);
@@ -236,7 +281,7 @@ class AttentionBlock {
         dots[3] = __fmaf_rn(x.w, k[3], dots[3]);
       }
       const bool visible = lane >= range.low && lane < range.high;
-      const float dot = (dots[0] + dots[1]) + (dots[2] + dots[3]);
+      const float dot = ((dots[0] + dots[1]) + (dots[2] + dots[3])) * of_key.scale;
       const float score = visible ? dot * p_.scale : -INFINITY;
       const float before = state_.maximum[query];
       const float maximum = fmaxf(before, WarpMax(score));
@@ -244,7 +289,7 @@ class AttentionBlock {
       const float weight = score == -INFINITY ? 0.0f : expf(score - maximum);
       const float factor = before == -INFINITY ? 0.0f : expf(before - maximum);
       const float sum = WarpSum(weight);
-      Weights(query)[lane] = weight;
+      Weights(query)[lane] = weight * of_value.scale;
       __syncwarp();
       if (lane == 0) {
         state_.maximum[query] = maximum;
@@ -256,6 +301,7 @@ class AttentionBlock {
 
   __device__ void Values(int tile) {
     const unsigned char* values = Stage(tile) + kKeyTile * layout_.row_bytes;
+    const unsigned char* parameters = Stage(tile) + layout_.parameters;
 #pragma unroll
     for (int item = 0; item < kAttentionItems; ++item) {
       const int index = item * kAttentionThreads + thread_;
@@ -270,7 +316,8 @@ class AttentionBlock {
       for (int i = 0; i < 4; ++i) sums_[item][i] *= factor;
       for (int slot = range.low; slot < range.high; ++slot) {
         float v[4];
-        LoadFour<kStorage>(values + slot * layout_.row_bytes, dim, v);
+        const float zero = LoadParameters<kStorage>(parameters, kKeyTile + slot).zero;
+        LoadFour<kStorage>(values + slot * layout_.row_bytes, dim, zero, v);
         const float weight = weights[slot];
 #pragma unroll
         for (int i = 0; i < 4; ++i) sums_[item][i] = __fmaf_rn(weight, v[i], sums_[item][i]);
@@ -324,10 +371,14 @@ class AttentionBlock {
     }
   }
 
+  // Floats of a split of all rows.
+  __device__ __forceinline__ int64_t PartialStride() const {
+    return static_cast<int64_t>(p_.batch.rows) * p_.heads * (2 + p_.kv.head_dim);
+  }
+
   __device__ void StorePartial() {
     __syncthreads();
-    const int64_t heads = static_cast<int64_t>(p_.batch.rows) * p_.heads;
-    float* partial = p_.partial + blockIdx.z * heads * (2 + p_.kv.head_dim);
+    float* partial = p_.partial + blockIdx.z * PartialStride();
 #pragma unroll
     for (int item = 0; item < kAttentionItems; ++item) {
       const int index = item * kAttentionThreads + thread_;
@@ -343,6 +394,44 @@ class AttentionBlock {
         const int dim = index % quads_ * 4 + i;
         if (dim < p_.kv.head_dim) out[2 + dim] = sums_[item][i];
       }
+    }
+  }
+
+  // Whether all splits of these queries are now in memory, and this block is to merge them.
+  __device__ bool IsLastSplit() {
+    __threadfence();
+    __syncthreads();
+    auto* is_last = reinterpret_cast<int*>(state_.factor);
+    if (thread_ == 0) {
+      int32_t* done = p_.batch.done + blockIdx.x * gridDim.y + blockIdx.y;
+      *is_last = atomicAdd(done, 1) == p_.splits - 1;
+      if (*is_last) atomicExch(done, 0);  // for the next layer
+    }
+    __syncthreads();
+    if (!*is_last) return false;
+    __threadfence();
+    return true;
+  }
+
+  // In the order of positions, whoever was done first.
+  __device__ void MergePartials() {
+    const int64_t stride = PartialStride();
+    for (int i = thread_; i < queries_ * p_.kv.head_dim; i += kAttentionThreads) {
+      const int64_t head = HeadOf(i / p_.kv.head_dim);
+      const int dim = i % p_.kv.head_dim;
+      float maximum = -INFINITY;
+      float sum = 0;
+      float total = 0;
+      for (int split = 0; split < p_.splits; ++split) {
+        const float* part = p_.partial + split * stride + head * (2 + p_.kv.head_dim);
+        float of_total = 1;
+        float of_part = 0;
+        if (!MergeFactors(maximum, part[0], &of_total, &of_part)) continue;
+        sum = Merge(sum, part[1], of_total, of_part);
+        total = Merge(total, part[2 + dim], of_total, of_part);
+        maximum = fmaxf(maximum, part[0]);
+      }
+      p_.out[head * p_.kv.head_dim + dim] = total / sum;
     }
   }
 
@@ -371,39 +460,13 @@ __global__ void __launch_bounds__(kAttentionThreads)
   AttentionBlock<kStorage>(p).Run();
 }
 
-// Merges the splits of one head of one row, in order.
-__global__ void __launch_bounds__(kAttentionThreads) CombineKernel(const AttentionKernelParams p) {
-  const int64_t heads = static_cast<int64_t>(p.batch.rows) * p.heads;
-  const int64_t stride = heads * (2 + p.kv.head_dim);
-  const float* first = p.partial + static_cast<int64_t>(blockIdx.x) * (2 + p.kv.head_dim);
-  float* out = p.out + static_cast<int64_t>(blockIdx.x) * p.kv.head_dim;
-  for (int dim = static_cast<int>(threadIdx.x); dim < p.kv.head_dim; dim += kAttentionThreads) {
-    float maximum = -INFINITY;
-    float sum = 0;
-    float total = 0;
-    for (int split = 0; split < p.splits; ++split) {
-      const float* part = first + split * stride;
-      float of_total = 1;
-      float of_part = 0;
-      if (!MergeFactors(maximum, part[0], &of_total, &of_part)) continue;
-      sum = Merge(sum, part[1], of_total, of_part);
-      total = Merge(total, part[2 + dim], of_total, of_part);
-      maximum = fmaxf(maximum, part[0]);
-    }
-    out[dim] = total / sum;
-  }
-}
-
 template <KvStorage kStorage>
 cudaError_t LaunchStorage(const AttentionKernelParams& p, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(p.batch.tiles),
                   static_cast<unsigned>(p.kv.kv_heads * p.head_groups),
                   static_cast<unsigned>(p.splits));
-  const cudaError_t error = Launch(AttentionKernel<kStorage>, grid, dim3(kAttentionThreads),
-                                   AttentionSharedBytes(p), stream, p);
-  if (error != cudaSuccess || p.splits == 1) return error;
-  return Launch(CombineKernel, dim3(static_cast<unsigned>(p.batch.rows * p.heads)),
-                dim3(kAttentionThreads), 0, stream, p);
+  return Launch(AttentionKernel<kStorage>, grid, dim3(kAttentionThreads), AttentionSharedBytes(p),
+                stream, p);
 }
 
 }  // namespace
@@ -419,9 +482,13 @@ cudaError_t LaunchAttention(const AttentionKernelParams& params, cudaStream_t st
     case KvStorage::kBf16:
       return LaunchStorage<KvStorage::kBf16>(params, stream);
     case KvStorage::kF16:
+      return LaunchStorage<KvStorage::kF16>(params, stream);
+    case KvStorage::kInt8:
+      return LaunchStorage<KvStorage::kInt8>(params, stream);
+    case KvStorage::kInt4:
       break;
   }
-  return LaunchStorage<KvStorage::kF16>(params, stream);
+  return LaunchStorage<KvStorage::kInt4>(params, stream);
 }
 
 }  // namespace llmcore::cuda

@@ -38,6 +38,18 @@ struct AttentionTile {
   int head_groups;  // blocks that the query heads of a KV head take
 };
 
+// What attention wants to know of a step beside its batch.
+struct AttentionGrid {
+  AttentionGrid(int heads, int kv_heads, int head_dim)
+      : tile(heads / kv_heads, head_dim), head_blocks(kv_heads * tile.head_groups) {}
+  // Blocks whose splits are merged by the last of them; none where there is nothing to split.
+  int32_t Mergers(int32_t rows, int32_t tiles) const {
+    return rows <= kSplitRows ? tiles * head_blocks : 0;
+  }
+  AttentionTile tile;
+  int head_blocks;
+};
+
 // The largest head that the accumulators of a block can hold.
 constexpr int kMostHeadDim = kAttentionThreads * kAttentionItems * 4;
 
@@ -56,7 +68,8 @@ struct AttentionKernelParams {
   KvView kv;
   BatchView batch;
   // Splits: 1 block a tile of rows that merges its own, or that many which write
-  // [splits][rows][heads][2 + head_dim] to `partial`: maximum, sum, accumulators.
+  // [splits][rows][heads][2 + head_dim] to `partial`: maximum, sum, accumulators; the last of them
+  // to be done merges all.
   int32_t splits;
   float* partial;
   int32_t stages;  // of keys and values in shared memory, 1 or 2

@@ -9,7 +9,28 @@
 
 namespace llmcore::cuda {
 
-enum class KvStorage : int { kF32, kBf16, kF16 };
+enum class KvStorage : int { kF32, kBf16, kF16, kInt8, kInt4 };
+
+constexpr int kKvParameterBytes = 4;  // scale and zero of one token of one head
+
+LLMCORE_HOST_DEVICE constexpr int ElementBits(KvStorage storage) {
+  switch (storage) {
+    case KvStorage::kF32:
+      return 32;
+    case KvStorage::kBf16:
+    case KvStorage::kF16:
+      return 16;
+    case KvStorage::kInt8:
+      return 8;
+    case KvStorage::kInt4:
+      break;
+  }
+  return 4;
+}
+
+LLMCORE_HOST_DEVICE constexpr bool IsQuantized(KvStorage storage) {
+  return storage == KvStorage::kInt8 || storage == KvStorage::kInt4;
+}
 
 struct RopeAppendKernelParams {
   float* qkv;  // [rows, (heads + 2 kv_heads) * head_dim]

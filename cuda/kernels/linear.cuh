@@ -8,6 +8,9 @@
 //           one group ahead of their use
 //   end     the eight partial sums meet in shared memory and are added in the order of the warps
 //
+//   norm    rows of x are multiplied with the norm's weight on their way into fragments, and their
+//           squares are added up beside them; the sums are scaled by 1 / rms(x) in the end
+//
 // A sum's terms and their order do not depend on the token tile: promise 5 without a special mode.
 //
 // Exact products. A float is the sum of three bf16 pieces, cut off and not rounded: 8 significant
@@ -47,17 +50,21 @@ __device__ __forceinline__ void Cut(float low, float high, uint32_t* pieces, int
 // kWeightPieces: registers a fragment register is cut into. kScaled: sums of a group are multiplied
 // by the row's scale.
 
-struct F32Weights {
-  static constexpr Storage kStorage = Storage::kF32;
-  static constexpr int kWeightPieces = 3;
+// Formats without scales: 4 or 8 KB a tile, read step by step.
+struct PlainWeights {
   static constexpr int kActivationPieces = 3;
   static constexpr bool kScaled = false;
   struct Tile {
-    const unsigned char* data;
+    const unsigned char* data;  // of the lane
   };
   __device__ static __forceinline__ Tile Load(const unsigned char* data, int lane) {
     return {data + lane * 16};
   }
+};
+
+struct F32Weights : PlainWeights {
+  static constexpr Storage kStorage = Storage::kF32;
+  static constexpr int kWeightPieces = 3;
   __device__ static __forceinline__ void Fragments(const Tile& tile, int s,
                                                    uint32_t (&a)[kWeightPieces][4]) {
 #pragma unroll
@@ -69,17 +76,9 @@ struct F32Weights {
   }
 };
 
-struct Bf16Weights {
+struct Bf16Weights : PlainWeights {
   static constexpr Storage kStorage = Storage::kBf16;
   static constexpr int kWeightPieces = 1;
-  static constexpr int kActivationPieces = 3;
-  static constexpr bool kScaled = false;
-  struct Tile {
-    const unsigned char* data;
-  };
-  __device__ static __forceinline__ Tile Load(const unsigned char* data, int lane) {
-    return {data + lane * 16};
-  }
   __device__ static __forceinline__ void Fragments(const Tile& tile, int s,
                                                    uint32_t (&a)[kWeightPieces][4]) {
     const uint4 v = LoadStream16(tile.data + s * 512);
@@ -90,17 +89,9 @@ struct Bf16Weights {
   }
 };
 
-struct F16Weights {
+struct F16Weights : PlainWeights {
   static constexpr Storage kStorage = Storage::kF16;
   static constexpr int kWeightPieces = 2;
-  static constexpr int kActivationPieces = 3;
-  static constexpr bool kScaled = false;
-  struct Tile {
-    const unsigned char* data;
-  };
-  __device__ static __forceinline__ Tile Load(const unsigned char* data, int lane) {
-    return {data + lane * 16};
-  }
   __device__ static __forceinline__ void Fragments(const Tile& tile, int s,
                                                    uint32_t (&a)[kWeightPieces][4]) {
     const uint4 v = LoadStream16(tile.data + s * 512);
@@ -246,22 +237,36 @@ __device__ __forceinline__ float Gate(GateFunction function, float x) {
   return 0.5f * x * (1.0f + erff(x * 0.7071067811865476f));
 }
 
-// Adds the products of one group to `sums`.
+// Multiplies with the norm's weight, and adds the squares of what was there.
+__device__ __forceinline__ void ApplyNorm(const float4& weight, float4* x, float* squares) {
+  *squares = __fmaf_rn(x->x, x->x, *squares);
+  *squares = __fmaf_rn(x->y, x->y, *squares);
+  *squares = __fmaf_rn(x->z, x->z, *squares);
+  *squares = __fmaf_rn(x->w, x->w, *squares);
+  *x = make_float4(x->x * weight.x, x->y * weight.y, x->z * weight.z, x->w * weight.w);
+}
+
+// Adds the products of one group to `sums`, and squares of the lane's activations to `squares`
+// where there is a norm.
 template <typename Weights, int kRowTiles, int kTokenTiles>
 __device__ __forceinline__ void MultiplyGroup(const typename Weights::Tile (&tiles)[kRowTiles],
                                               const float* const (&rows)[kTokenTiles], int column,
                                               const LinearKernelParams& p,
-                                              float (&sums)[kRowTiles][kTokenTiles][4]) {
+                                              float (&sums)[kRowTiles][kTokenTiles][4],
+                                              float (&squares)[kTokenTiles]) {
   constexpr int kMostPieces = Weights::kWeightPieces > Weights::kActivationPieces
                                   ? Weights::kWeightPieces
                                   : Weights::kActivationPieces;
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
     uint32_t b[kTokenTiles][Weights::kActivationPieces][2];
+    const int k = column + s * 16;
+    const float4 norm = LoadActivations(p.norm, k, p.columns, p.vector_loads);
 #pragma unroll
     for (int t = 0; t < kTokenTiles; ++t) {
-      ActivationFragments(LoadActivations(rows[t], column + s * 16, p.columns, p.vector_loads),
-                          b[t]);
+      float4 x = LoadActivations(rows[t], k, p.columns, p.vector_loads);
+      if (p.norm != nullptr) ApplyNorm(norm, &x, &squares[t]);
+      ActivationFragments(x, b[t]);
     }
 #pragma unroll
     for (int r = 0; r < kRowTiles; ++r) {
@@ -300,6 +305,7 @@ __launch_bounds__(kLinearWarps* kWarpLanes) __global__
     rows[t] = token < p.tokens ? p.in + static_cast<int64_t>(token) * p.columns : nullptr;
   }
   float sums[kRowTiles][kTokenTiles][4] = {};
+  float squares[kTokenTiles] = {};
   const auto load = [&](int group, typename Weights::Tile(&tiles)[kRowTiles]) {
 #pragma unroll
     for (int r = 0; r < kRowTiles; ++r) {
@@ -314,7 +320,7 @@ __launch_bounds__(kLinearWarps* kWarpLanes) __global__
     const int column = group * kGroup + lane % 4 * 4;
     if constexpr (Weights::kScaled) {
       float group_sums[kRowTiles][kTokenTiles][4] = {};
-      MultiplyGroup<Weights>(tiles, rows, column, p, group_sums);
+      MultiplyGroup<Weights>(tiles, rows, column, p, group_sums, squares);
 #pragma unroll
       for (int r = 0; r < kRowTiles; ++r) {
 #pragma unroll
@@ -326,15 +332,25 @@ __launch_bounds__(kLinearWarps* kWarpLanes) __global__
         }
       }
     } else {
-      MultiplyGroup<Weights>(tiles, rows, column, p, sums);
+      MultiplyGroup<Weights>(tiles, rows, column, p, sums, squares);
     }
 #pragma unroll
     for (int r = 0; r < kRowTiles; ++r) tiles[r] = next[r];
   }
 
-  // Partial sums: [warp][row tile][token][16 rows].
+  // Partial sums: [warp][row tile][token][16 rows], then of squares: [warp][token].
   auto* partial = reinterpret_cast<float*>(DynamicShared());
   constexpr int kValues = kRowTiles * kTokens * kTileRows;
+  float* partial_squares = partial + kLinearWarps * kValues;
+  if (p.norm != nullptr) {
+#pragma unroll
+    for (int t = 0; t < kTokenTiles; ++t) {
+      float sum = squares[t];
+      sum += __shfl_xor_sync(kAllLanes, sum, 1);
+      sum += __shfl_xor_sync(kAllLanes, sum, 2);
+      if (lane % 4 == 0) partial_squares[warp * kTokens + t * 8 + lane / 4] = sum;
+    }
+  }
 #pragma unroll
   for (int r = 0; r < kRowTiles; ++r) {
 #pragma unroll
@@ -362,6 +378,14 @@ __launch_bounds__(kLinearWarps* kWarpLanes) __global__
         totals[r] += partial[w * kValues + r * kTokens * kTileRows + i];
       }
     }
+    if (p.norm != nullptr) {
+      float sum = 0;
+#pragma unroll
+      for (int w = 0; w < kLinearWarps; ++w) sum += partial_squares[w * kTokens + i / kTileRows];
+      const float factor = 1.0f / sqrtf(sum / static_cast<float>(p.columns) + p.epsilon);
+#pragma unroll
+      for (int r = 0; r < kRowTiles; ++r) totals[r] *= factor;
+    }
     const int64_t at = static_cast<int64_t>(token) * p.outputs + output;
     float value = totals[0];
     if (p.bias != nullptr) value += p.bias[output];
@@ -379,7 +403,8 @@ __launch_bounds__(kLinearWarps* kWarpLanes) __global__
 template <typename Weights, int kTokenTiles, bool kGated>
 cudaError_t LaunchTile(const LinearKernelParams& p, cudaStream_t stream) {
   constexpr int kTokens = kTokenTiles * 8;
-  constexpr size_t kShared = sizeof(float) * kLinearWarps * (kGated ? 2 : 1) * kTokens * kTileRows;
+  constexpr size_t kShared =
+      sizeof(float) * kLinearWarps * kTokens * ((kGated ? 2 : 1) * kTileRows + 1);
   const dim3 grid(static_cast<unsigned>((p.outputs + kTileRows - 1) / kTileRows),
                   static_cast<unsigned>((p.tokens + kTokens - 1) / kTokens));
   return Launch(LinearKernel<Weights, kTokenTiles, kGated>, grid, dim3(kLinearWarps * kWarpLanes),

@@ -14,6 +14,8 @@ enum class GateFunction : int { kSilu, kGeluTanh, kGelu };
 struct LinearKernelParams {
   const unsigned char* weight;  // layout.h
   const float* in;              // [tokens, columns]
+  const float* norm;            // [columns] or null: weight of the RMSNorm of `in`
+  float epsilon;                // of the norm
   const float* bias;            // [outputs] or null; of the gate in a gated product
   const float* up_bias;         // [outputs] or null; gated only
   const float* residual;        // [tokens, outputs] or null; may be out
@@ -23,7 +25,7 @@ struct LinearKernelParams {
   int32_t outputs;
   int32_t groups;  // Groups(columns)
   GateFunction gate;
-  bool vector_loads;  // rows of `in` begin at multiples of 16 bytes
+  bool vector_loads;  // rows of `in`, and `norm`, begin at multiples of 16 bytes
 };
 
 // How the product is computed. kExact keeps activations in f32 (as three bf16 pieces) and weights

@@ -13,20 +13,6 @@ namespace {
 
 constexpr int kWarps = 8;
 
-__device__ __forceinline__ bool IsFinite(float value) {
-  return (__float_as_uint(value) & 0x7F800000u) != 0x7F800000u;
-}
-
-// Rounds |v| < 2^22 to the nearest integer, ties to even.
-__device__ __forceinline__ float RoundHalfEven(float v) {
-  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23
-  return __fadd_rn(__fadd_rn(v, kMagic), -kMagic);
-}
-
-__device__ __forceinline__ float Clamp(float v, float low, float high) {
-  return v < low ? low : v > high ? high : v;
-}
-
 // lib/tensor/int4.cc.
 __device__ __forceinline__ int Int4Code(float x, float scale) {
   const float quotient = Bf16ToF32(F32ToBf16(__fdiv_rn(x, scale)));

@@ -75,7 +75,7 @@ __global__ void GatherKernel(const GatherKernelParams p) {
 
 __global__ void UploadKernel(const UploadKernelParams p) {
   const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
-  if (i < p.count) p.out[i] = p.values.values[i];
+  if (i < p.count + p.zeros) p.out[i] = i < p.count ? p.values.values[i] : 0;
 }
 
 }  // namespace
@@ -96,7 +96,7 @@ cudaError_t LaunchGather(const GatherKernelParams& params, cudaStream_t stream) 
 }
 
 cudaError_t LaunchUpload(const UploadKernelParams& params, cudaStream_t stream) {
-  const int blocks = (params.count + kThreads - 1) / kThreads;
+  const int blocks = (params.count + params.zeros + kThreads - 1) / kThreads;
   return Launch(UploadKernel, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0, stream,
                 params);
 }

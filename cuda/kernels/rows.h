@@ -46,10 +46,11 @@ struct GatherKernelParams {
 };
 cudaError_t LaunchGather(const GatherKernelParams& params, cudaStream_t stream);
 
-// Writes `count` numbers to device memory.
+// Writes `count` numbers to device memory, and zeros behind them.
 struct UploadKernelParams {
   int32_t* out;
   int32_t count;
+  int32_t zeros;
   Indices values;
 };
 cudaError_t LaunchUpload(const UploadKernelParams& params, cudaStream_t stream);

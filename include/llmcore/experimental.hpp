@@ -4,17 +4,78 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "llmcore/error.hpp"
+#include "llmcore/generation.hpp"
 #include "llmcore/handle.hpp"
 #include "llmcore/llmcore_experimental.h"
 #include "llmcore/model.hpp"
+#include "llmcore/sampling.hpp"
 #include "llmcore/session.hpp"
 
 namespace llmcore {
 inline namespace v1 {
+namespace experimental {
+
+// One of several answers to one prompt.
+struct Answer {
+  std::string text{};             // without the stop text or the token that ended it
+  std::vector<Token> tokens{};    // the one that ended it included
+  std::vector<float> logprobs{};  // of each token, by the model
+  double logprob = 0;             // their sum
+  double score = 0;               // what the answers are ordered by, best first
+  uint32_t candidate = 0;         // of a sample its number, of a beam its rank
+  FinishReason finish_reason = FinishReason::kNone;
+};
+
+struct BeamParams {
+  uint32_t width = 4;                    // beams that are followed at a time
+  uint32_t n = 1;                        // answers, at most `width`
+  std::optional<uint64_t> max_tokens{};  // unset or 0: until the context is full
+  double length_penalty = 1;             // above 0 favours long answers, below 0 short ones
+  bool early_stopping = false;           // as soon as `width` answers have ended
+};
+
+// Log-probabilities of the tokens of a session.
+struct PromptLogprobs {
+  std::vector<float> logprobs{};                 // of each token; the first is NaN
+  std::vector<std::vector<TokenLogprob>> top{};  // of each, best first; none of the first
+};
+
+}  // namespace experimental
+
+namespace internal {
+
+using AnswersHandle = Handle<llmcore_answers, llmcore_answers_destroy>;
+using PromptLogprobsHandle = Handle<llmcore_prompt_logprobs, llmcore_prompt_logprobs_destroy>;
+
+inline Result<std::vector<experimental::Answer>> ReadAnswers(AnswersHandle handle) {
+  const llmcore_answers* c = handle.get();
+  std::vector<experimental::Answer> answers(llmcore_answers_count(c));
+  for (size_t i = 0; i < answers.size(); ++i) {
+    experimental::Answer& answer = answers[i];
+    const Token* ids = nullptr;
+    const float* logprobs = nullptr;
+    size_t count = 0;
+    llmcore_error* error = llmcore_answers_tokens(c, i, &ids, &logprobs, &count);
+    if (error != nullptr) return Error::Take(error);
+    answer.tokens.assign(ids, ids + count);
+    answer.logprobs.assign(logprobs, logprobs + count);
+    answer.text.assign(llmcore_answers_text(c, i), llmcore_answers_text_size(c, i));
+    answer.logprob = llmcore_answers_logprob(c, i);
+    answer.score = llmcore_answers_score(c, i);
+    answer.candidate = llmcore_answers_candidate(c, i);
+    answer.finish_reason = static_cast<FinishReason>(llmcore_answers_finish_reason(c, i));
+  }
+  return answers;
+}
+
+}  // namespace internal
+
 namespace experimental {
 
 // A model of a published shape ("llama-3.2-1b", ...) with random weights and no tokenizer.
@@ -60,6 +121,56 @@ inline Result<LogitRows> AllLogits(const Session& session, uint64_t first) {
   return logits;
 }
 
+// The `n` of `best_of` samples that are most likely per token. The session stays as it is: add the
+// answer that is to be part of it.
+inline Result<std::vector<Answer>> SampleAnswers(const Session& session,
+                                                 const SamplingParams& params, uint32_t n,
+                                                 uint32_t best_of) {
+  if (!session.ok()) return session.error();
+  Result<internal::SamplingHandle> c_params = internal::MakeSamplingParams(params);
+  if (!c_params.ok()) return c_params.error();
+  llmcore_answers* answers = nullptr;
+  llmcore_error* error =
+      llmcore_session_sample_answers(session.handle(), c_params->get(), n, best_of, &answers);
+  if (error != nullptr) return Error::Take(error);
+  return internal::ReadAnswers(internal::AnswersHandle(answers));
+}
+
+// The best answers that a beam search finds. The session stays as it is.
+inline Result<std::vector<Answer>> BeamSearch(const Session& session, const BeamParams& params) {
+  if (!session.ok()) return session.error();
+  llmcore_answers* answers = nullptr;
+  llmcore_error* error =
+      llmcore_session_beam_search(session.handle(), params.width, params.max_tokens.value_or(0),
+                                  params.length_penalty, params.early_stopping, params.n, &answers);
+  if (error != nullptr) return Error::Take(error);
+  return internal::ReadAnswers(internal::AnswersHandle(answers));
+}
+
+// Of the session's tokens, with the `top` most likely ones in the place of each.
+inline Result<PromptLogprobs> LogprobsOfPrompt(const Session& session, uint32_t top = 0) {
+  llmcore_prompt_logprobs* c = nullptr;
+  llmcore_error* error = llmcore_session_prompt_logprobs(session.handle(), top, &c);
+  const internal::PromptLogprobsHandle owned(c);
+  if (error != nullptr) return Error::Take(error);
+  const float* values = nullptr;
+  size_t count = 0;
+  error = llmcore_prompt_logprobs_values(c, &values, &count);
+  if (error != nullptr) return Error::Take(error);
+  PromptLogprobs result;
+  result.logprobs.assign(values, values + count);
+  result.top.resize(count);
+  for (size_t i = 1; i < count; ++i) {
+    result.top[i].resize(llmcore_prompt_logprobs_top_count(c));
+    for (size_t rank = 0; rank < result.top[i].size(); ++rank) {
+      TokenLogprob& entry = result.top[i][rank];
+      error = llmcore_prompt_logprobs_top(c, i, rank, &entry.token, &entry.logprob);
+      if (error != nullptr) return Error::Take(error);
+    }
+  }
+  return result;
+}
+
 // Reads every prompt in full: without the prefix cache (llmcore_model_options_set_prefix_cache).
 inline Result<Model> LoadWithoutPrefixCache(std::string_view path,
                                             const LoadOptions& options = LoadOptions()) {
@@ -98,6 +209,15 @@ inline Result<void> SetTrace(const Model& model, bool enabled) {
 inline Result<std::string> TraceJson(const Model& model) {
   llmcore_text* text = nullptr;
   llmcore_error* error = llmcore_model_trace_json(model.handle(), &text);
+  if (error != nullptr) return Error::Take(error);
+  return internal::TakeText(text);
+}
+
+// What the model's sessions hold and wait for, as JSON (llmcore_experimental.h says what is in it).
+// Any thread.
+inline Result<std::string> StatsJson(const Model& model) {
+  llmcore_text* text = nullptr;
+  llmcore_error* error = llmcore_model_stats_json(model.handle(), &text);
   if (error != nullptr) return Error::Take(error);
   return internal::TakeText(text);
 }

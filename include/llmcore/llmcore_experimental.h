@@ -30,6 +30,101 @@ LLMCORE_API llmcore_error* llmcore_session_all_logits(llmcore_session* session, 
                                                       const float** out_values, size_t* out_rows,
                                                       size_t* out_columns);
 
+/* ---- Several answers ------------------------------------------------------------------------
+ * What could follow a session, several times over. The answers share the KV blocks of the prompt,
+ * each computes its own tokens, and all of them advance in shared steps. The session stays as it
+ * is, also after an error or llmcore_session_cancel, but for a generation of it, which ends: append
+ * the message or the tokens of the answer that is to be part of it. FAILED_PRECONDITION: the
+ * session is empty. RESOURCE_EXHAUSTED: the KV cache does not hold all of them.
+ */
+
+typedef struct llmcore_answers llmcore_answers;
+
+/* Samples `best_of` answers and gives the `n` of highest log-probability per token, best first
+ * (ties: lower index first), which is the order of best_of in the OpenAI API: the sum would prefer
+ * what ends soonest. `params` as for llmcore_session_generate, NULL: the defaults; the number of
+ * logprobs has no effect, and temperature 0 makes all answers equal. Candidate i has random numbers
+ * of its own, which seed and i fix: candidate 0 is the reply of llmcore_session_generate.
+ * INVALID_ARGUMENT: not 1 <= n <= best_of <= 256. */
+LLMCORE_API llmcore_error* llmcore_session_sample_answers(llmcore_session* session,
+                                                          const llmcore_sampling_params* params,
+                                                          uint32_t n, uint32_t best_of,
+                                                          llmcore_answers** out_answers);
+
+/* Follows the `width` most likely beginnings at a time and gives the `n` best answers found, best
+ * first. An answer's score is its log-probability divided by its number of tokens to the power of
+ * `length_penalty` (the token that ends it counts): 1 compares means, above favours long answers, 0
+ * compares sums, below 0 favours short ones. `early_stopping`: ends as soon as `width` answers have
+ * ended; otherwise when no beam can beat the worst of them by ending with its next token.
+ * `max_tokens` of an answer; 0: until the context is full. These are num_beams, length_penalty,
+ * early_stopping, num_return_sequences and max_new_tokens of transformers. Nothing is random; of
+ * equal beams the one with the lower parent, then with the lower token, comes first. There may be
+ * fewer than `n` answers where the vocabulary or the context is tiny. INVALID_ARGUMENT: not 1 <= n
+ * <= width <= 256, or `length_penalty` is not from -16 to 16. */
+LLMCORE_API llmcore_error* llmcore_session_beam_search(llmcore_session* session, uint32_t width,
+                                                       uint64_t max_tokens, double length_penalty,
+                                                       bool early_stopping, uint32_t n,
+                                                       llmcore_answers** out_answers);
+
+LLMCORE_API void llmcore_answers_destroy(llmcore_answers* answers);
+
+/* How many there are. What follows is borrowed from `answers`; for an index that is not below their
+ * number it is "", 0 or LLMCORE_FINISH_NONE. */
+LLMCORE_API size_t llmcore_answers_count(const llmcore_answers* answers);
+
+/* Without the stop text or the token that ended it. Empty when the model has no tokenizer. */
+LLMCORE_API const char* llmcore_answers_text(const llmcore_answers* answers, size_t index);
+LLMCORE_API size_t llmcore_answers_text_size(const llmcore_answers* answers, size_t index);
+
+/* LLMCORE_FINISH_END_OF_TEXT, ... */
+LLMCORE_API uint32_t llmcore_answers_finish_reason(const llmcore_answers* answers, size_t index);
+
+/* The natural logarithm of its probability by the model, before sampling parameters: the sum of
+ * those of its tokens. */
+LLMCORE_API double llmcore_answers_logprob(const llmcore_answers* answers, size_t index);
+
+/* What the answers are ordered by. */
+LLMCORE_API double llmcore_answers_score(const llmcore_answers* answers, size_t index);
+
+/* Of a sample, which candidate it was, 0 to best_of - 1; of a beam its rank. */
+LLMCORE_API uint32_t llmcore_answers_candidate(const llmcore_answers* answers, size_t index);
+
+/* Its tokens, the one that ended it included, and their log-probabilities. INVALID_ARGUMENT:
+ * `index` is not below the number of answers. */
+LLMCORE_API llmcore_error* llmcore_answers_tokens(const llmcore_answers* answers, size_t index,
+                                                  const llmcore_token** out_ids,
+                                                  const float** out_logprobs, size_t* out_count);
+
+/* ---- Log-probabilities of a prompt --------------------------------------------------------- */
+
+typedef struct llmcore_prompt_logprobs llmcore_prompt_logprobs;
+
+/* What the model makes of the tokens of a session: the log-probability of each after those before
+ * it, and the `top` (0 to 1024) most likely ones in its place. Computes the sequence again, without
+ * holding its logits. Ends a generation of the session. FAILED_PRECONDITION: the session is empty.
+ */
+LLMCORE_API llmcore_error* llmcore_session_prompt_logprobs(llmcore_session* session, uint32_t top,
+                                                           llmcore_prompt_logprobs** out_logprobs);
+
+LLMCORE_API void llmcore_prompt_logprobs_destroy(llmcore_prompt_logprobs* logprobs);
+
+/* One value a token, borrowed; the first is NaN: nothing came before it. */
+LLMCORE_API llmcore_error* llmcore_prompt_logprobs_values(const llmcore_prompt_logprobs* logprobs,
+                                                          const float** out_values,
+                                                          size_t* out_count);
+
+/* How many of the most likely tokens there are a position: `top`, at most the vocabulary. */
+LLMCORE_API size_t llmcore_prompt_logprobs_top_count(const llmcore_prompt_logprobs* logprobs);
+
+/* The one of `rank`, 0 the most likely, in the place of the token at `position`. INVALID_ARGUMENT:
+ * `position` is 0 or past the end, or `rank` is not below llmcore_prompt_logprobs_top_count. */
+LLMCORE_API llmcore_error* llmcore_prompt_logprobs_top(const llmcore_prompt_logprobs* logprobs,
+                                                       uint64_t position, size_t rank,
+                                                       llmcore_token* out_token,
+                                                       float* out_logprob);
+
+/* ---- Inside a model ------------------------------------------------------------------------- */
+
 /* The prefix cache, on by default: what a session has computed of its tokens, in whole blocks of
  * the KV cache (llmcore_plan_json: "kv_block_tokens"), serves every other session of the model and
  * the same tenant whose tokens begin the same, at once and after the session's end, until the KV
@@ -68,6 +163,13 @@ LLMCORE_API llmcore_error* llmcore_model_set_trace(llmcore_model* model, bool en
  * to read and write at least) and "ops" (additions and multiplications). Zeros before
  * llmcore_model_set_trace. Any thread. */
 LLMCORE_API llmcore_error* llmcore_model_trace_json(const llmcore_model* model,
+                                                    llmcore_text** out_text);
+
+/* What the sessions of a model hold and wait for at the moment, as JSON: "kv_blocks" (of the KV
+ * cache), "kv_blocks_free", "kv_block_tokens" (positions of a block), "waiting_requests" (that no
+ * step has taken yet) and "prefix_cache" (as llmcore_model_prefix_cache_json). Cheap enough to ask
+ * for many times a second. Any thread. */
+LLMCORE_API llmcore_error* llmcore_model_stats_json(const llmcore_model* model,
                                                     llmcore_text** out_text);
 
 #ifdef __cplusplus

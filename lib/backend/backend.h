@@ -126,7 +126,13 @@ struct NormParams {
   Matrix out;  // like in; may be the same memory
 };
 
-// out = in * weight^T (+ bias) (+ residual).
+// The RMSNorm of a product's input rows, where the backend does both in one (Backend::FusesNorm).
+struct InputNorm {
+  const float* weight = nullptr;  // [inputs]; NULL: rows are taken as they are
+  float epsilon = 0;
+};
+
+// out = norm(in) * weight^T (+ bias) (+ residual).
 struct LinearParams {
   Matrix in;                        // [rows, inputs]
   PackedWeight weight;              // kPlain, [outputs, inputs]
@@ -134,9 +140,11 @@ struct LinearParams {
   const float* residual = nullptr;  // [rows, outputs] or NULL; may be out.data
   ActivationFormat activation_format = ActivationFormat::kF32;  // never kAuto
   Matrix out;                                                   // [rows, outputs]
+  InputNorm norm = {};
 };
 
-// out = activation(in * gate^T + gate_bias) * (in * up^T + up_bias)  (Shazeer 2020, eq. 6).
+// out = activation(x * gate^T + gate_bias) * (x * up^T + up_bias), x = norm(in)  (Shazeer 2020,
+// eq. 6).
 struct LinearGatedParams {
   Matrix in;                         // [rows, inputs]
   PackedWeight weight;               // kGated, [2 * outputs, inputs]
@@ -145,6 +153,7 @@ struct LinearGatedParams {
   GateActivation activation = GateActivation::kSilu;
   ActivationFormat activation_format = ActivationFormat::kF32;
   Matrix out;  // [rows, outputs]
+  InputNorm norm = {};
 };
 
 // Rotates q and k in halves (RoFormer eq. 34, in the layout of the Llama model code: element i
@@ -229,6 +238,10 @@ class Backend {
   // is the host's; others override them.
   virtual absl::Status CopyToDevice(void* destination, std::span<const std::byte> source);
   virtual absl::Status CopyToHost(std::span<std::byte> destination, const void* source);
+
+  // Whether Linear and LinearGated take an InputNorm: a device on which a launch costs more than
+  // doing the norm again in every block of a product. Their `out` is then not their `in`.
+  virtual bool FusesNorm() const { return false; }
 
   // Layouts. Pure functions of their arguments: the memory plan is made from them.
   virtual uint64_t PackedWeightBytes(const WeightShape& shape) const = 0;

@@ -17,6 +17,19 @@ int64_t AttentionColumns(const ModelConfig& config) {
   return int64_t{config.num_heads} * config.head_dim;
 }
 
+// What a product is given: rows that are normalised, or rows and the norm.
+struct NormedInput {
+  Matrix in;
+  InputNorm norm;
+};
+
+absl::StatusOr<NormedInput> Normalize(Backend& backend, const StepContext& context,
+                                      const NormParams& params) {
+  if (backend.FusesNorm()) return NormedInput{params.in, {params.weight, params.epsilon}};
+  LLMCORE_RETURN_IF_ERROR(Norm(backend, context, params));
+  return NormedInput{params.out, {}};
+}
+
 }  // namespace
 
 absl::StatusOr<DecoderBuffers> Decoder::TakeBuffers(const ModelConfig& config,
@@ -92,11 +105,12 @@ absl::Status Decoder::AttentionBlock(Backend& backend, const StepContext& contex
   const Matrix qkv{buffers_.qkv, rows, QkvColumns(config_)};
   const Matrix attention{buffers_.attention, rows, AttentionColumns(config_)};
 
-  LLMCORE_RETURN_IF_ERROR(
-      Norm(backend, context, {hidden, weights.attention_norm, epsilon, normed}));
-  LLMCORE_RETURN_IF_ERROR(Linear(
-      backend, context,
-      {normed, weights.qkv, weights.qkv_bias, /*residual=*/nullptr, activation_format_, qkv}));
+  LLMCORE_ASSIGN_OR_RETURN(
+      const NormedInput input_rows,
+      Normalize(backend, context, {hidden, weights.attention_norm, epsilon, normed}));
+  LLMCORE_RETURN_IF_ERROR(Linear(backend, context,
+                                 {input_rows.in, weights.qkv, weights.qkv_bias,
+                                  /*residual=*/nullptr, activation_format_, qkv, input_rows.norm}));
   LLMCORE_RETURN_IF_ERROR(RopeAppend(backend, context,
                                      {qkv, config_.num_heads, weights.q_norm, weights.k_norm,
                                       epsilon, buffers_.cos_sin, cache_, layer, input.batch}));
@@ -119,10 +133,13 @@ absl::Status Decoder::MlpBlock(Backend& backend, const StepContext& context, int
   const Matrix normed{buffers_.normed, rows, config_.hidden_size};
   const Matrix gated{buffers_.gated, rows, config_.intermediate_size};
 
-  LLMCORE_RETURN_IF_ERROR(Norm(backend, context, {hidden, weights.mlp_norm, epsilon, normed}));
-  LLMCORE_RETURN_IF_ERROR(LinearGated(backend, context,
-                                      {normed, weights.gate_up, weights.gate_bias, weights.up_bias,
-                                       config_.activation, activation_format_, gated}));
+  LLMCORE_ASSIGN_OR_RETURN(
+      const NormedInput input_rows,
+      Normalize(backend, context, {hidden, weights.mlp_norm, epsilon, normed}));
+  LLMCORE_RETURN_IF_ERROR(
+      LinearGated(backend, context,
+                  {input_rows.in, weights.gate_up, weights.gate_bias, weights.up_bias,
+                   config_.activation, activation_format_, gated, input_rows.norm}));
   return Linear(backend, context,
                 {gated, weights.down, weights.down_bias, hidden.data, activation_format_, hidden});
 }
@@ -136,16 +153,18 @@ absl::Status Decoder::Head(Backend& backend, const StepContext& context, const S
   const Matrix hidden{buffers_.hidden, input.batch.rows(), config_.hidden_size};
   const Matrix last{buffers_.head_in, count, config_.hidden_size};
   LLMCORE_RETURN_IF_ERROR(GatherRows(backend, context, {hidden, input.logit_rows, last}));
-  LLMCORE_RETURN_IF_ERROR(
-      Norm(backend, context,
-           {last, weights_.final_norm, static_cast<float>(config_.rms_norm_eps), last}));
+  LLMCORE_ASSIGN_OR_RETURN(
+      const NormedInput input_rows,
+      Normalize(backend, context,
+                {last, weights_.final_norm, static_cast<float>(config_.rms_norm_eps), last}));
   return Linear(backend, context,
-                {last,
+                {input_rows.in,
                  weights_.head,
                  /*bias=*/nullptr,
                  /*residual=*/nullptr,
                  activation_format_,
-                 {buffers_.logits, count, config_.vocab_size}});
+                 {buffers_.logits, count, config_.vocab_size},
+                 input_rows.norm});
 }
 
 }  // namespace llmcore::core

@@ -11,6 +11,7 @@ absl::Status Linear(Backend& backend, const StepContext& context, const LinearPa
   LLMCORE_CHECK_SHAPE("linear", params.out.columns == weight.rows);
   LLMCORE_CHECK_SHAPE("linear", params.in.rows == params.out.rows);
   LLMCORE_CHECK_SHAPE("linear", params.activation_format != ActivationFormat::kAuto);
+  LLMCORE_CHECK_SHAPE("linear", params.norm.weight == nullptr || backend.FusesNorm());
   return Traced(
       context.trace, [&] { return WorkOf(backend, params); },
       [&] { return backend.Linear(context, params); });

@@ -12,6 +12,7 @@ absl::Status LinearGated(Backend& backend, const StepContext& context,
   LLMCORE_CHECK_SHAPE("linear_gated", 2 * params.out.columns == weight.rows);
   LLMCORE_CHECK_SHAPE("linear_gated", params.in.rows == params.out.rows);
   LLMCORE_CHECK_SHAPE("linear_gated", params.activation_format != ActivationFormat::kAuto);
+  LLMCORE_CHECK_SHAPE("linear_gated", params.norm.weight == nullptr || backend.FusesNorm());
   return Traced(
       context.trace, [&] { return WorkOf(backend, params); },
       [&] { return backend.LinearGated(context, params); });

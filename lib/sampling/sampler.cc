@@ -1,27 +1,14 @@
 #include "lib/sampling/sampler.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "lib/sampling/lanes.h"
 
 namespace llmcore::core {
 namespace {
 
-constexpr float kLargest = std::numeric_limits<float>::max();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// Index of the first NaN or +infinity, or the size.
-size_t FirstUnusable(std::span<const float> logits) {
-  uint32_t unusable = 0;
-  for (const float logit : logits) unusable |= static_cast<uint32_t>(!(logit <= kLargest));
-  if (unusable == 0) return logits.size();
-  const auto found =
-      std::find_if(logits.begin(), logits.end(), [](float logit) { return !(logit <= kLargest); });
-  return static_cast<size_t>(found - logits.begin());
-}
 
 }  // namespace
 
@@ -56,28 +43,17 @@ absl::Status Sampler::Check(const SampleInput& input) const {
                                                    " and the vocabulary ends at ",
                                                    logits_.size() - 1));
   }
-  const size_t unusable = FirstUnusable(input.logits);
-  if (unusable != input.logits.size()) {
-    return absl::InternalError(absl::StrCat("the model gave token ", unusable, " the logit ",
-                                            input.logits[unusable], " at position ",
-                                            input.key.position));
-  }
   return absl::OkStatus();
 }
 
 absl::StatusOr<SampledToken> Sampler::Sample(const SampleInput& input) {
   LLMCORE_RETURN_IF_ERROR(Check(input));
-  const float largest = MaxLogit(input.logits);
-  if (largest == -kInfinity) {
-    return absl::InternalError(
-        absl::StrCat("the model gave every token the logit -inf at position ", input.key.position));
-  }
-  const double log_sum =
-      static_cast<double>(largest) + std::log(ExpAndSum(input.logits, largest, weights_.data()));
+  LLMCORE_ASSIGN_OR_RETURN(const double log_sum, LogSumExp(input.logits, input.key.position));
   SampledToken result;
   const auto top_count = std::min(static_cast<size_t>(input.params->logprobs), input.logits.size());
-  if (top_count > 0) FindTop(input.logits, top_count, log_sum);
-  result.top = {top_.data(), top_count};
+  const std::span<TokenLogprob> top(top_.data(), top_count);
+  FindTopLogprobs(input.logits, log_sum, top);
+  result.top = top;
 
   std::copy(input.logits.begin(), input.logits.end(), logits_.begin());
   ApplyLogitBias(input.params->logit_bias, logits_);
@@ -89,27 +65,6 @@ absl::StatusOr<SampledToken> Sampler::Sample(const SampleInput& input) {
   result.logprob = static_cast<float>(
       static_cast<double>(input.logits[static_cast<size_t>(result.id)]) - log_sum);
   return result;
-}
-
-void Sampler::FindTop(std::span<const float> logits, size_t count, double log_sum) {
-  const float last = KthLargest(logits, count);
-  size_t found = 0;
-  const auto add = [&](size_t i) {
-    top_[found++] = {static_cast<int32_t>(i),
-                     static_cast<float>(static_cast<double>(logits[i]) - log_sum)};
-  };
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > last) add(i);
-  }
-  for (size_t i = 0; i < logits.size() && found < count; ++i) {
-    if (logits[i] == last) add(i);
-  }
-  std::sort(top_.begin(), top_.begin() + static_cast<ptrdiff_t>(count),
-            [&](const TokenLogprob& a, const TokenLogprob& b) {
-              const float x = logits[static_cast<size_t>(a.id)];
-              const float y = logits[static_cast<size_t>(b.id)];
-              return x != y ? x > y : a.id < b.id;
-            });
 }
 
 void Sampler::ApplyPenalties(const SampleInput& input) {

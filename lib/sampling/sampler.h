@@ -8,16 +8,12 @@
 #include <vector>
 
 #include "lib/base/status.h"
+#include "lib/sampling/logprobs.h"
 #include "lib/sampling/params.h"
 #include "lib/sampling/philox.h"
 #include "lib/sampling/processors.h"
 
 namespace llmcore::core {
-
-struct TokenLogprob {
-  int32_t id = 0;
-  float logprob = 0;
-};
 
 struct SampledToken {
   int32_t id = 0;
@@ -54,7 +50,6 @@ class Sampler {
 
  private:
   absl::Status Check(const SampleInput& input) const;
-  void FindTop(std::span<const float> logits, size_t count, double log_sum);
   void ApplyPenalties(const SampleInput& input);
   int32_t Draw(const SamplingParams& params, const DrawKey& key);
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,8 @@ class Model : public std::enable_shared_from_this<Model> {
   // Engine::SetTrace and TraceJson. Any thread, while sessions run too.
   void SetTrace(bool enabled) const;
   std::string TraceJson() const;
+  // What is going on at the moment, as llmcore_model_stats_json says it. Any thread.
+  std::string StatsJson() const;
   // Engine::prefix_cache: {"enabled", "block_tokens", "hit_tokens", ...}. Any thread.
   std::string PrefixCacheJson() const;
 
@@ -79,6 +82,7 @@ class Model : public std::enable_shared_from_this<Model> {
   const std::shared_ptr<const TextCodec>& text() const { return text_; }
   // Ids that end a reply: of config.json, generation_config.json and the tokenizer.
   bool IsEndOfText(TokenId token) const;
+  std::span<const TokenId> end_of_text() const { return end_of_text_; }  // some perhaps twice
 
   // Tells this model, in these formats, from every other: for saved sessions.
   const std::string& fingerprint() const { return fingerprint_; }

@@ -1,9 +1,6 @@
 #include "lib/session/session.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,23 +12,9 @@
 namespace llmcore::core {
 namespace {
 
-absl::StatusOr<uint64_t> EntropySeed() {
-  uint64_t seed = 0;
-  if (getrandom(&seed, sizeof(seed), 0) != static_cast<ssize_t>(sizeof(seed))) {
-    return ErrnoError(errno, "cannot draw a random seed");
-  }
-  return seed;
-}
-
 absl::Status ContextError(uint64_t length, int32_t max_context) {
   return absl::ResourceExhaustedError(absl::StrCat(
       "the sequence would have ", length, " tokens, more than max_context = ", max_context));
-}
-
-// CANCELLED consumes the request to cancel: the next call runs.
-absl::Status ConsumeCancel(const absl::Status& status, CancelToken* cancel) {
-  if (absl::IsCancelled(status)) cancel->Reset();
-  return status;
 }
 
 }  // namespace
@@ -133,8 +116,7 @@ absl::Status Session::ReplaceTokens(std::vector<TokenId> ids) {
   const auto common = std::mismatch(ids.begin(), ids.end(), tokens_.begin(), tokens_.end());
   const int64_t kept = common.first - ids.begin();
   tokens_ = std::move(ids);
-  state_->sequence.Truncate(kept);
-  if (state_->logits_position >= kept) state_->logits_position = -1;
+  state_->Rewind(kept);
   return absl::OkStatus();
 }
 
@@ -146,8 +128,7 @@ absl::Status Session::Truncate(uint64_t length) {
   }
   State& state = *state_;
   tokens_.resize(length);
-  state.sequence.Truncate(static_cast<int64_t>(length));
-  if (state.logits_position >= static_cast<int64_t>(length)) state.logits_position = -1;
+  state.Rewind(static_cast<int64_t>(length));
   std::vector<Message>& messages = state.conversation.messages;
   while (!messages.empty() && messages.back().end > length) messages.pop_back();
   state.conversation.needs_prompt = !messages.empty() && messages.back().role != "assistant";
@@ -165,31 +146,35 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Fork() {
 Session::Session(std::shared_ptr<const Model> model, KvSequence sequence)
     : model_(std::move(model)), state_(std::make_unique<State>(std::move(sequence))) {}
 
-absl::Status Session::Compute(int64_t first_logits, LogitsSink sink) {
+absl::Status Session::Compute(std::span<const TokenId> tokens, int64_t first_logits,
+                              LogitsSink sink) {
   State& state = *state_;
-  const absl::Status status =
-      model_->engine().Extend(&state.sequence, tokens_, static_cast<int64_t>(tokens_.size()),
-                              first_logits, &state.cancel, sink);
-  return ConsumeCancel(status, &state.cancel);
+  return state.TakeCancel(model_->engine().Extend(&state.sequence, tokens,
+                                                  static_cast<int64_t>(tokens.size()), first_logits,
+                                                  &state.cancel, sink));
+}
+
+// The logits of the last of `tokens`, of which the KV cache holds a beginning.
+absl::Status Session::ComputeLogits(std::span<const TokenId> tokens) {
+  State& state = *state_;
+  const int64_t last = static_cast<int64_t>(tokens.size()) - 1;
+  if (state.logits_position == last) return absl::OkStatus();
+  state.logits.resize(static_cast<size_t>(model_->engine().vocabulary_size()));
+  state.logits_position = -1;
+  // The last position is computed again when its logits were not kept; it gives the same bits.
+  state.sequence.Truncate(last);
+  return Compute(tokens, last, [&state](int64_t position, std::span<const float> row) {
+    std::copy(row.begin(), row.end(), state.logits.begin());
+    state.logits_position = position;
+  });
 }
 
 absl::StatusOr<std::span<const float>> Session::Logits() {
-  State& state = *state_;
   if (tokens_.empty()) {
     return absl::FailedPreconditionError("the session is empty: append tokens first");
   }
-  const int64_t last = static_cast<int64_t>(tokens_.size()) - 1;
-  if (state.logits_position != last) {
-    state.logits.resize(static_cast<size_t>(model_->engine().vocabulary_size()));
-    state.logits_position = -1;
-    // The last position is computed again when its logits were not kept; it gives the same bits.
-    state.sequence.Truncate(last);
-    LLMCORE_RETURN_IF_ERROR(Compute(last, [&state](int64_t position, std::span<const float> row) {
-      std::copy(row.begin(), row.end(), state.logits.begin());
-      state.logits_position = position;
-    }));
-  }
-  return std::span<const float>(state.logits);
+  LLMCORE_RETURN_IF_ERROR(ComputeLogits(tokens_));
+  return std::span<const float>(state_->logits);
 }
 
 absl::Status Session::AllLogits(uint64_t first, std::vector<float>* rows) {
@@ -203,43 +188,42 @@ absl::Status Session::AllLogits(uint64_t first, std::vector<float>* rows) {
                 (tokens_.size() - first) * static_cast<size_t>(model_->engine().vocabulary_size()));
   const auto from = static_cast<int64_t>(first);
   state_->sequence.Truncate(from);
-  const absl::Status status = Compute(from, [rows](int64_t, std::span<const float> row) {
+  const absl::Status status = Compute(tokens_, from, [rows](int64_t, std::span<const float> row) {
     rows->insert(rows->end(), row.begin(), row.end());
   });
   if (!status.ok()) rows->resize(before);
   return status;
 }
 
+// What a reply is to follow: the tokens, or the conversation with the template's generation prompt.
+absl::StatusOr<std::vector<TokenId>> Session::Prompt() const {
+  const Conversation& conversation = state_->conversation;
+  std::vector<TokenId> prompt;
+  if (conversation.needs_prompt) {
+    LLMCORE_ASSIGN_OR_RETURN(prompt, conversation.Encode(*model_->text(), true));
+  } else {
+    prompt = tokens_;
+  }
+  if (prompt.empty()) {
+    return absl::FailedPreconditionError("the session is empty: append text or messages first");
+  }
+  const int32_t max_context = model_->plan().max_context;
+  if (prompt.size() > static_cast<size_t>(max_context)) {
+    return ContextError(prompt.size(), max_context);
+  }
+  return prompt;
+}
+
 absl::Status Session::StartGeneration(const GenerationParams& params) {
   EndGeneration();
   State& state = *state_;
-  LLMCORE_ASSIGN_OR_RETURN(SamplingParams resolved,
-                           ResolveGenerationParams(params, model_->generation_config()));
-  if (!resolved.seed.has_value()) {
-    LLMCORE_ASSIGN_OR_RETURN(resolved.seed, EntropySeed());
-  }
-  const auto& tokenizer = model_->text()->tokenizer();
-  if (!resolved.stop.empty() && !tokenizer.ok()) {
-    return Annotate(tokenizer.status(), "stop strings need the tokenizer");
-  }
-  std::vector<TokenId> prompt;
-  const bool render = state.conversation.needs_prompt;
-  if (render) {
-    LLMCORE_ASSIGN_OR_RETURN(prompt, state.conversation.Encode(*model_->text(), true));
-  }
-  if ((render ? prompt : tokens_).empty()) {
-    return absl::FailedPreconditionError("the session is empty: append text or messages first");
-  }
-  auto generation = std::make_unique<Generation>(std::move(resolved));
-  if (tokenizer.ok()) {
-    DecodeOptions options;
-    options.skip_special = true;
-    generation->decoder.emplace(*tokenizer, options);
-  }
+  LLMCORE_ASSIGN_OR_RETURN(SamplingParams prepared, PrepareGeneration(*model_, params));
+  LLMCORE_ASSIGN_OR_RETURN(std::vector<TokenId> prompt, Prompt());
+  auto generation = std::make_unique<Generation>(*model_, std::move(prepared));
   if (state.sampler == nullptr) {
     state.sampler = std::make_unique<Sampler>(model_->engine().vocabulary_size());
   }
-  if (render) LLMCORE_RETURN_IF_ERROR(ReplaceTokens(std::move(prompt)));
+  LLMCORE_RETURN_IF_ERROR(ReplaceTokens(std::move(prompt)));
   state.conversation.needs_prompt = false;
   state.generation = std::move(generation);
   return absl::OkStatus();
@@ -256,28 +240,13 @@ absl::StatusOr<GenerationEvent> Session::NextEvent() {
 }
 
 absl::StatusOr<GenerationEvent> Session::Advance() {
-  State& state = *state_;
-  Generation& generation = *state.generation;
-  const SamplingParams& params = generation.params;
+  Generation& generation = *state_->generation;
   GenerationEvent event;
-  if (params.max_tokens.has_value() && *params.max_tokens == 0) {
-    event.finish_reason = FinishReason::kMaxTokens;
-    return event;
-  }
-  if (static_cast<int64_t>(tokens_.size()) >= model_->plan().max_context) {
-    event.finish_reason = FinishReason::kContextFull;
-    return event;
-  }
+  event.finish_reason = generation.EndsAt(tokens_.size());
+  if (event.finish_reason != FinishReason::kNone) return event;
   LLMCORE_ASSIGN_OR_RETURN(const SampledToken sampled, SampleNext());
-
-  event.has_token = true;
-  event.token = sampled.id;
-  event.logprob = sampled.logprob;
-  event.top_logprobs.assign(sampled.top.begin(), sampled.top.end());
   tokens_.push_back(sampled.id);
-  ++generation.count;
-  LLMCORE_RETURN_IF_ERROR(AddText(&event));
-  return event;
+  return generation.Add(sampled, tokens_.size());
 }
 
 // Draws from the logits of the last position: those that were kept, or else where the step puts
@@ -285,49 +254,16 @@ absl::StatusOr<GenerationEvent> Session::Advance() {
 absl::StatusOr<SampledToken> Session::SampleNext() {
   State& state = *state_;
   const Generation& generation = *state.generation;
-  SampleInput input;
-  input.params = &generation.params;
-  input.key = {*generation.params.seed, /*request=*/0, tokens_.size()};
-  input.history = tokens_;
-  input.generated_count = generation.count;
   const int64_t last = static_cast<int64_t>(tokens_.size()) - 1;
   if (state.logits_position == last) {
-    input.logits = state.logits;
-    return state.sampler->Sample(input);
+    return state.sampler->Sample(generation.DrawInput(tokens_, state.logits));
   }
   state.sequence.Truncate(last);
   absl::StatusOr<SampledToken> sampled = absl::InternalError("a step gave no logits");
-  LLMCORE_RETURN_IF_ERROR(Compute(last, [&](int64_t, std::span<const float> row) {
-    input.logits = row;
-    sampled = state.sampler->Sample(input);
+  LLMCORE_RETURN_IF_ERROR(Compute(tokens_, last, [&](int64_t, std::span<const float> row) {
+    sampled = state.sampler->Sample(generation.DrawInput(tokens_, row));
   }));
   return sampled;
-}
-
-// The text that the event's token makes certain, and whether the generation ends with it.
-absl::Status Session::AddText(GenerationEvent* event) {
-  Generation& generation = *state_->generation;
-  const SamplingParams& params = generation.params;
-  const bool ends = !params.ignore_eos && model_->IsEndOfText(event->token);
-  if (generation.decoder.has_value() && !ends) {
-    LLMCORE_ASSIGN_OR_RETURN(const std::string piece, generation.decoder->Push(event->token));
-    if (generation.stops.Push(piece, &event->text)) {
-      event->finish_reason = FinishReason::kStopString;
-    }
-  }
-  if (event->finish_reason == FinishReason::kNone) {
-    if (ends) {
-      event->finish_reason = FinishReason::kEndOfText;
-    } else if (params.max_tokens.has_value() &&
-               generation.count >= static_cast<size_t>(*params.max_tokens)) {
-      event->finish_reason = FinishReason::kMaxTokens;
-    } else if (static_cast<int64_t>(tokens_.size()) >= model_->plan().max_context) {
-      event->finish_reason = FinishReason::kContextFull;
-    }
-  }
-  if (event->finish_reason != FinishReason::kNone) generation.Flush(&event->text);
-  generation.reply += event->text;
-  return absl::OkStatus();
 }
 
 void Session::EndGeneration() {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -12,31 +13,14 @@
 #include "absl/strings/string_view.h"
 #include "lib/base/status.h"
 #include "lib/engine/engine.h"
+#include "lib/sampling/beam_search.h"
 #include "lib/sampling/sampler.h"
+#include "lib/session/answers.h"
+#include "lib/session/generation.h"
 #include "lib/session/generation_params.h"
 #include "lib/session/model.h"
 
 namespace llmcore::core {
-
-// Why a generation ended. Values are those of the C ABI.
-enum class FinishReason : uint32_t {
-  kNone = 0,         // it goes on
-  kEndOfText = 1,    // the model ended its reply
-  kStopString = 2,   // a stop string came
-  kMaxTokens = 3,    // max_tokens were generated
-  kContextFull = 4,  // the sequence reached the model's max_context
-};
-
-// One token, or the end. `text` is what became certain with it: it may be empty (half a character,
-// the start of a stop string) or hold text of earlier tokens; it never cuts a UTF-8 character.
-struct GenerationEvent {
-  bool has_token = false;  // false only for a last event that brings no token
-  TokenId token = 0;
-  std::string text;
-  float logprob = 0;                       // log-softmax of the model's logits at `token`
-  std::vector<TokenLogprob> top_logprobs;  // as many as were asked for, best first
-  FinishReason finish_reason = FinishReason::kNone;
-};
 
 // Thread rule: one thread at a time, except Cancel. Failed calls leave the session as it was.
 class Session {
@@ -82,6 +66,10 @@ class Session {
   // Logits of positions [first, tokens().size()), appended to `rows` ([positions, vocabulary]).
   absl::Status AllLogits(uint64_t first, std::vector<float>* rows);
 
+  // What the model makes of the tokens: log-probabilities of each and of the `top_count` (0 to
+  // SamplingParams::kMaxLogprobs) most likely ones in its place. Computes the positions again.
+  absl::StatusOr<PromptLogprobs> LogprobsOfTokens(int32_t top_count);
+
   // Begins a reply. With messages the template's generation prompt is added first, and the reply
   // becomes a message of the assistant when it ends or the next call of the session comes.
   absl::Status StartGeneration(const GenerationParams& params);
@@ -92,20 +80,35 @@ class Session {
   void EndGeneration();
   bool generating() const;
 
+  // Several answers to what StartGeneration would answer, best first. They share the KV blocks of
+  // the prompt, and the session stays as it is: append the message or the tokens of the one that is
+  // to be part of it. RESOURCE_EXHAUSTED when the KV cache does not hold all candidates.
+  //
+  // Samples, ordered by log-probability per token. Candidate i draws from the stream (seed, i) of
+  // random numbers, so that candidate 0 is the reply of a generation with that seed.
+  absl::StatusOr<std::vector<Answer>> SampleAnswers(const GenerationParams& params,
+                                                    const SampleCount& count);
+  // The most likely answers that a beam search finds, ordered by score. `max_tokens` of each, at
+  // least 1; unset: until the context is full.
+  absl::StatusOr<std::vector<Answer>> BeamAnswers(const BeamSearchParams& params,
+                                                  std::optional<int64_t> max_tokens);
+
   // From any thread: the call in flight, or else the next that computes, returns CANCELLED.
   void Cancel();
 
  private:
   struct State;
+  class PromptScope;
   explicit Session(std::shared_ptr<const Model> model);
   Session(std::shared_ptr<const Model> model, KvSequence sequence);
 
   absl::Status CheckPlain() const;
   absl::Status ReplaceTokens(std::vector<TokenId> ids);
-  absl::Status Compute(int64_t first_logits, LogitsSink sink);
+  absl::StatusOr<std::vector<TokenId>> Prompt() const;
+  absl::Status Compute(std::span<const TokenId> tokens, int64_t first_logits, LogitsSink sink);
+  absl::Status ComputeLogits(std::span<const TokenId> tokens);
   absl::StatusOr<GenerationEvent> Advance();
   absl::StatusOr<SampledToken> SampleNext();
-  absl::Status AddText(GenerationEvent* event);
 
   std::shared_ptr<const Model> model_;
   std::vector<TokenId> tokens_;

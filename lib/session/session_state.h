@@ -2,9 +2,10 @@
 #ifndef LLMCORE_LIB_SESSION_SESSION_STATE_H_
 #define LLMCORE_LIB_SESSION_SESSION_STATE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,42 +13,25 @@
 #include "lib/base/cancel.h"
 #include "lib/kv/kv_sequence.h"
 #include "lib/sampling/sampler.h"
-#include "lib/sampling/stop_matcher.h"
 #include "lib/session/conversation.h"
+#include "lib/session/generation.h"
 #include "lib/session/session.h"
 
 namespace llmcore::core {
-
-// A reply that is being generated.
-struct Generation {
-  explicit Generation(SamplingParams resolved) : params(std::move(resolved)), stops(params.stop) {}
-
-  // Adds what decoder and stop strings still hold back.
-  void Flush(std::string* text) {
-    if (decoder.has_value()) stops.Push(decoder->Flush(), text);
-    stops.Finish(text);
-  }
-
-  SamplingParams params;
-  size_t count = 0;                         // tokens generated
-  std::optional<StreamingDecoder> decoder;  // none without a tokenizer
-  StopMatcher stops;
-  std::string reply;  // all text that was given out
-};
 
 struct Session::State {
   explicit State(KvSequence kv) : sequence(std::move(kv)) {}
 
   // The reply so far, as a message of the conversation; `length`: tokens of the session.
   void FinishReply(uint64_t length) {
-    if (conversation.messages.empty() || generation->count == 0) return;
-    generation->Flush(&generation->reply);
+    if (conversation.messages.empty() || generation->count() == 0) return;
+    std::string reply = generation->TakeReply();
     std::vector<Message>& messages = conversation.messages;
     if (messages.back().role == "assistant") {  // a reply that was continued
-      messages.back().content += generation->reply;
+      messages.back().content += reply;
       messages.back().end = length;
     } else {
-      messages.push_back({"assistant", generation->reply, length});
+      messages.push_back({"assistant", std::move(reply), length});
     }
   }
 
@@ -58,9 +42,21 @@ struct Session::State {
     logits = other.logits;
     logits_position = other.logits_position;
     if (other.generation != nullptr && !conversation.messages.empty() &&
-        other.generation->count > 0) {
-      conversation.messages.push_back({"assistant", other.generation->reply, length});
+        other.generation->count() > 0) {
+      conversation.messages.push_back({"assistant", other.generation->reply(), length});
     }
+  }
+
+  // CANCELLED consumes the request to cancel: the next call runs.
+  absl::Status TakeCancel(absl::Status status) {
+    if (absl::IsCancelled(status)) cancel.Reset();
+    return status;
+  }
+
+  // Forgets what was computed behind the first `length` tokens.
+  void Rewind(int64_t length) {
+    sequence.Truncate(length);
+    if (logits_position >= length) logits_position = -1;
   }
 
   KvSequence sequence;
@@ -71,6 +67,27 @@ struct Session::State {
   std::unique_ptr<Generation> generation;
   std::unique_ptr<Sampler> sampler;  // made by the first generation
   CancelToken cancel;
+};
+
+// Lends the KV cache and the logits of a session to a prompt that may differ from its tokens. Only
+// what the two have in common outlives the scope.
+class Session::PromptScope {
+ public:
+  PromptScope(Session* session, std::span<const TokenId> prompt)
+      : state_(*session->state_),
+        common_(std::mismatch(prompt.begin(), prompt.end(), session->tokens_.begin(),
+                              session->tokens_.end())
+                    .first -
+                prompt.begin()) {
+    state_.Rewind(common_);
+  }
+  PromptScope(const PromptScope&) = delete;
+  PromptScope& operator=(const PromptScope&) = delete;
+  ~PromptScope() { state_.Rewind(common_); }
+
+ private:
+  State& state_;
+  const int64_t common_;
 };
 
 }  // namespace llmcore::core

@@ -28,6 +28,8 @@ TEST(ArgumentsTest, NullHandlesAreNamed) {
   size_t rows = 7;
   llmcore_token token = 7;
   float logprob = 7;
+  llmcore_answers* answers = Poison<llmcore_answers>();
+  llmcore_prompt_logprobs* logprobs = Poison<llmcore_prompt_logprobs>();
   const NullCase cases[] = {
       {"options", [] { return llmcore_model_options_set_device(nullptr, "cpu", 3); }},
       {"options", [] { return llmcore_model_options_set_weight_format(nullptr, "f32", 3); }},
@@ -50,6 +52,7 @@ TEST(ArgumentsTest, NullHandlesAreNamed) {
       {"options", [] { return llmcore_model_options_set_cancel_token(nullptr, nullptr); }},
       {"plan", [&] { return llmcore_plan_json(nullptr, &text); }},
       {"model", [&] { return llmcore_model_trace_json(nullptr, &text); }},
+      {"model", [&] { return llmcore_model_stats_json(nullptr, &text); }},
       {"model", [] { return llmcore_model_set_trace(nullptr, true); }},
       {"model", [&] { return llmcore_session_create(nullptr, &session); }},
       {"model", [&] { return llmcore_session_restore(nullptr, "a", 1, &session); }},
@@ -69,6 +72,13 @@ TEST(ArgumentsTest, NullHandlesAreNamed) {
       {"session", [&] { return llmcore_session_logits(nullptr, &values, &count); }},
       {"session", [&] { return llmcore_session_all_logits(nullptr, 0, &values, &rows, &count); }},
       {"session", [&] { return llmcore_session_generate(nullptr, nullptr, &generation); }},
+      {"session", [&] { return llmcore_session_sample_answers(nullptr, nullptr, 1, 1, &answers); }},
+      {"session",
+       [&] { return llmcore_session_beam_search(nullptr, 1, 1, 1, false, 1, &answers); }},
+      {"session", [&] { return llmcore_session_prompt_logprobs(nullptr, 1, &logprobs); }},
+      {"answers", [&] { return llmcore_answers_tokens(nullptr, 0, &lent, &values, &count); }},
+      {"logprobs", [&] { return llmcore_prompt_logprobs_values(nullptr, &values, &count); }},
+      {"logprobs", [&] { return llmcore_prompt_logprobs_top(nullptr, 1, 0, &token, &logprob); }},
       {"generation", [&] { return llmcore_generation_next(nullptr, &event); }},
       {"event", [&] { return llmcore_event_top_logprob(nullptr, 0, &token, &logprob); }},
       {"params", [] { return llmcore_sampling_params_set_temperature(nullptr, 1); }},
@@ -101,6 +111,8 @@ TEST(ArgumentsTest, NullHandlesAreNamed) {
   EXPECT_EQ(rows, 0u);
   EXPECT_EQ(token, 0);
   EXPECT_EQ(logprob, 0);
+  EXPECT_EQ(answers, nullptr);
+  EXPECT_EQ(logprobs, nullptr);
 }
 
 TEST(ArgumentsTest, NullOutputsAreNamed) {
@@ -112,6 +124,8 @@ TEST(ArgumentsTest, NullOutputsAreNamed) {
   const llmcore_plan* plan = llmcore_model_plan_of(model);
   size_t count = 7;
   const float* values = Poison<float>();
+  const llmcore_token* ids = Poison<llmcore_token>();
+  float logprob = 7;
   const NullCase cases[] = {
       {"out_token", [] { return llmcore_cancel_token_create(nullptr); }},
       {"out_options", [] { return llmcore_model_options_create(nullptr); }},
@@ -122,6 +136,7 @@ TEST(ArgumentsTest, NullOutputsAreNamed) {
       {"out_plan", [] { return llmcore_model_plan_synthetic("a", 1, nullptr, nullptr); }},
       {"out_text", [&] { return llmcore_plan_json(plan, nullptr); }},
       {"out_text", [&] { return llmcore_model_trace_json(model, nullptr); }},
+      {"out_text", [&] { return llmcore_model_stats_json(model, nullptr); }},
       {"out_tokenizer", [] { return llmcore_tokenizer_load("a", 1, nullptr); }},
       {"out_tokenizer", [&] { return llmcore_tokenizer_of(model, nullptr); }},
       {"out_ids", [&] { return llmcore_tokenizer_encode(tokenizer.get(), "a", 1, 0, nullptr); }},
@@ -140,12 +155,22 @@ TEST(ArgumentsTest, NullOutputsAreNamed) {
        [&] { return llmcore_session_all_logits(session.get(), 0, &values, nullptr, &count); }},
       {"out_generation", [&] { return llmcore_session_generate(session.get(), nullptr, nullptr); }},
       {"out_event", [] { return llmcore_generation_next(nullptr, nullptr); }},
+      {"out_answers",
+       [&] { return llmcore_session_sample_answers(session.get(), nullptr, 1, 1, nullptr); }},
+      {"out_answers",
+       [&] { return llmcore_session_beam_search(session.get(), 1, 1, 1, false, 1, nullptr); }},
+      {"out_logprobs", [&] { return llmcore_session_prompt_logprobs(session.get(), 1, nullptr); }},
+      {"out_logprobs", [&] { return llmcore_answers_tokens(nullptr, 0, &ids, nullptr, &count); }},
+      {"out_values", [&] { return llmcore_prompt_logprobs_values(nullptr, nullptr, &count); }},
+      {"out_token", [&] { return llmcore_prompt_logprobs_top(nullptr, 1, 0, nullptr, &logprob); }},
   };
   for (const NullCase& c : cases) {
     EXPECT_TRUE(Fails(c.call(), kInvalid, std::string(c.parameter) + " is NULL")) << c.parameter;
   }
   EXPECT_EQ(count, 0u);
   EXPECT_EQ(values, nullptr);
+  EXPECT_EQ(ids, nullptr);
+  EXPECT_EQ(logprob, 0);
 }
 
 TEST(ArgumentsTest, FunctionsThatCannotFailTakeNull) {
@@ -179,7 +204,17 @@ TEST(ArgumentsTest, FunctionsThatCannotFailTakeNull) {
   EXPECT_EQ(llmcore_event_logprob(nullptr), 0);
   EXPECT_EQ(llmcore_event_top_logprob_count(nullptr), 0u);
   EXPECT_EQ(llmcore_event_finish_reason(nullptr), LLMCORE_FINISH_NONE);
+  EXPECT_EQ(llmcore_answers_count(nullptr), 0u);
+  EXPECT_STREQ(llmcore_answers_text(nullptr, 0), "");
+  EXPECT_EQ(llmcore_answers_text_size(nullptr, 0), 0u);
+  EXPECT_EQ(llmcore_answers_finish_reason(nullptr, 0), LLMCORE_FINISH_NONE);
+  EXPECT_EQ(llmcore_answers_logprob(nullptr, 0), 0);
+  EXPECT_EQ(llmcore_answers_score(nullptr, 0), 0);
+  EXPECT_EQ(llmcore_answers_candidate(nullptr, 0), 0u);
+  EXPECT_EQ(llmcore_prompt_logprobs_top_count(nullptr), 0u);
   llmcore_error_destroy(nullptr);
+  llmcore_answers_destroy(nullptr);
+  llmcore_prompt_logprobs_destroy(nullptr);
   llmcore_text_destroy(nullptr);
   llmcore_tokens_destroy(nullptr);
   llmcore_cancel_token_cancel(nullptr);

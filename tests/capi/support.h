@@ -28,6 +28,7 @@ struct Destroyer {
 template <typename T, auto kDestroy>
 using Owner = std::unique_ptr<T, Destroyer<kDestroy>>;
 
+using Answers = Owner<llmcore_answers, llmcore_answers_destroy>;
 using CancelToken = Owner<llmcore_cancel_token, llmcore_cancel_token_destroy>;
 using Error = Owner<llmcore_error, llmcore_error_destroy>;
 using Generation = Owner<llmcore_generation, llmcore_generation_destroy>;
@@ -35,6 +36,7 @@ using Model = Owner<llmcore_model, llmcore_model_destroy>;
 using Options = Owner<llmcore_model_options, llmcore_model_options_destroy>;
 using Params = Owner<llmcore_sampling_params, llmcore_sampling_params_destroy>;
 using Plan = Owner<llmcore_plan, llmcore_plan_destroy>;
+using PromptLogprobs = Owner<llmcore_prompt_logprobs, llmcore_prompt_logprobs_destroy>;
 using Session = Owner<llmcore_session, llmcore_session_destroy>;
 using Text = Owner<llmcore_text, llmcore_text_destroy>;
 using Tokenizer = Owner<llmcore_tokenizer, llmcore_tokenizer_destroy>;

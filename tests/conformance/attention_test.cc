@@ -57,7 +57,7 @@ std::ostream& operator<<(std::ostream& out, const AttentionCase& one) {
 std::vector<AttentionCase> Cases() {
   std::vector<AttentionCase> cases;
   for (const BackendCase& backend : BackendCases()) {
-    for (const KvFormat format : backend.maker->kv_formats) cases.push_back({backend, format});
+    for (const KvFormat format : kKvFormats) cases.push_back({backend, format});
   }
   return cases;
 }

@@ -22,8 +22,6 @@ BackendMaker CpuMaker(core::Isa isa, bool use_vnni, bool use_bf16 = false) {
     options.use_bf16 = use_bf16;
     return cpu::CpuBackend::Create(options);
   };
-  maker.kv_formats = {core::KvFormat::kF32, core::KvFormat::kBf16, core::KvFormat::kF16,
-                      core::KvFormat::kInt8, core::KvFormat::kInt4};
   return maker;
 }
 
@@ -34,7 +32,6 @@ void AddCuda(std::vector<BackendMaker>* makers) {
   BackendMaker maker;
   maker.name = "cuda";
   maker.create = [](int) { return core::CreateCudaBackend(0); };
-  maker.kv_formats = {core::KvFormat::kF32, core::KvFormat::kBf16, core::KvFormat::kF16};
   maker.has_threads = false;
   maker.has_activation_codes = false;
   maker.is_slow = absl::StrContains((*device)->Description(), "emulator");

@@ -16,7 +16,6 @@ namespace llmcore::conformance {
 struct BackendMaker {
   std::string name;  // letters, digits and _
   std::function<absl::StatusOr<std::unique_ptr<core::Backend>>(int threads)> create;
-  std::vector<core::KvFormat> kv_formats;
   // Whether threads are the backend's own and create() heeds their number.
   bool has_threads = true;
   // Whether kInt8 activations are int8 codes with a scale a block, to the bit; else they are

@@ -45,6 +45,7 @@ struct LinearOperands {
   SourceWeight gate;
   SourceWeight up;
   std::vector<double> bias;
+  std::vector<double> norm;
 };
 
 LinearOperands MakeOperands(bool few_rows) {
@@ -54,6 +55,7 @@ LinearOperands MakeOperands(bool few_rows) {
   operands.gate = MakeSource(RandomTable(170, 300, 0.06, &random), core::DType::kBf16);
   operands.up = MakeSource(RandomTable(170, 300, 0.06, &random), core::DType::kF32);
   operands.bias = RandomVector(170, 0, 1, &random);
+  operands.norm = RandomVector(300, 1, 0.3, &random);
   return operands;
 }
 
@@ -68,6 +70,7 @@ std::vector<float> RunLinears(Harness* harness, const LinearOperands& operands, 
   gated.weight =
       *Pack(harness, format, WeightKind::kGated, {operands.gate.matrix(), operands.up.matrix()});
   gated.activation_format = activations;
+  if (harness->backend().FusesNorm()) gated.norm = {harness->Upload(operands.norm), 1e-6f};
   std::vector<float> plain_out;
   std::vector<float> gated_out;
   for (size_t row = 0; row < operands.in.rows; row += chunk) {
@@ -198,7 +201,7 @@ TEST_P(DeterminismTest, AttentionBitsDependOnTheSequenceAlone) {
   const AttentionShape shapes[] = {{64, 6, 2, 0, 16, true}, {20, 3, 1, 37, 32, false}};
   const size_t tokens = 150;
   for (const AttentionShape& shape : shapes) {
-    for (const core::KvFormat format : GetParam().kv_formats) {
+    for (const core::KvFormat format : kKvFormats) {
       SCOPED_TRACE(testing::Message()
                    << Describe(shape) << ", " << std::string(core::KvFormatName(format)));
       const AttentionSetting setting = {shape, format};

@@ -119,6 +119,10 @@ inline constexpr core::WeightFormat kWeightFormats[] = {
     core::WeightFormat::kF32, core::WeightFormat::kBf16, core::WeightFormat::kF16,
     core::WeightFormat::kInt8, core::WeightFormat::kInt4};
 
+inline constexpr core::KvFormat kKvFormats[] = {core::KvFormat::kF32, core::KvFormat::kBf16,
+                                                core::KvFormat::kF16, core::KvFormat::kInt8,
+                                                core::KvFormat::kInt4};
+
 // Limits that every test fits in.
 core::StepLimits AmpleLimits();
 

@@ -303,6 +303,53 @@ TEST_P(LinearConformanceTest, GatedAgreesWithTheReference) {
   }
 }
 
+TEST_P(LinearConformanceTest, NormsOfTheInputAgreeWithTheReference) {
+  if (!harness_->backend().FusesNorm()) return;  // the norm is an operation of its own
+  const float epsilon = 1e-5f;
+  for (const size_t index : {size_t{1}, size_t{3}, size_t{4}, size_t{7}}) {
+    const Problem& problem = GetProblem(format_, index);
+    SCOPED_TRACE(testing::Message() << problem.in.rows << " x " << problem.in.columns << " -> "
+                                    << problem.plain.columns);
+    Random random(problem.seed);
+    const std::vector<double> weight = RandomVector(problem.in.columns, 1, 0.3, &random);
+    const Table normed = reference::RmsNorm(problem.in, weight, static_cast<double>(epsilon));
+    const core::InputNorm norm = {harness_->Upload(weight), epsilon};
+
+    core::LinearParams plain;
+    plain.in = harness_->Upload(problem.in);
+    plain.norm = norm;
+    plain.weight = PackPlain(problem);
+    plain.bias = harness_->Upload(problem.bias);
+    plain.residual = harness_->Upload(problem.residual);
+    plain.out = harness_->NewMatrix(problem.plain.rows, problem.plain.columns);
+    const Table expected = reference::Linear(normed, Stored(Concatenate(problem.parts), format_),
+                                             problem.bias, problem.residual);
+    ASSERT_TRUE(harness_->backend().Linear(harness_->Context(), plain).ok());
+    EXPECT_TRUE(Near(expected, harness_->Read(plain.out), kTolerance, problem.seed));
+
+    core::LinearGatedParams gated;
+    gated.in = plain.in;
+    gated.norm = norm;
+    gated.weight = PackParts({problem.gate.matrix(), problem.up.matrix()}, WeightKind::kGated);
+    gated.gate_bias = plain.bias;
+    gated.up_bias = harness_->Upload(problem.up_bias);
+    gated.out = harness_->NewMatrix(problem.gates.rows, problem.gates.columns);
+    const Table expected_gated = reference::Gate(
+        reference::Activation::kSilu,
+        reference::Linear(normed, Stored(problem.gate.values, format_), problem.bias, {}),
+        reference::Linear(normed, Stored(problem.up.values, format_), problem.up_bias, {}));
+    ASSERT_TRUE(harness_->backend().LinearGated(harness_->Context(), gated).ok());
+    EXPECT_TRUE(Near(expected_gated, harness_->Read(gated.out), kTolerance, problem.seed));
+    EXPECT_TRUE(harness_->GuardsAreIntact());
+    if (IsQuantized(format_) && expected.values.size() >= kManySums) {
+      plain.activation_format = ActivationFormat::kInt8;
+      ASSERT_TRUE(harness_->backend().Linear(harness_->Context(), plain).ok());
+      EXPECT_TRUE(Near(expected, harness_->Read(plain.out), kInt8Tolerance, problem.seed));
+    }
+    harness_->Clear();
+  }
+}
+
 TEST_P(LinearConformanceTest, GatedWithoutBiasHasNone) {
   const Problem& problem = GetProblem(format_, 4);
   const std::vector<double> zeros(problem.bias.size(), 0.0);

@@ -222,6 +222,36 @@ TEST(CppApiTest, SessionsForkRewindSaveAndRestore) {
   EXPECT_EQ(std::vector<float>(rows[3].begin(), rows[3].end()), before);
 }
 
+TEST(CppApiTest, SeveralAnswersToOnePrompt) {
+  Session chat(SharedModel());
+  ASSERT_TRUE(chat.AddUser("1.1+2.3=?").ok());
+  const uint64_t length = chat.length();
+  const std::vector<experimental::Answer> beams =
+      experimental::BeamSearch(chat, {.width = 3, .n = 2, .max_tokens = 80}).value();
+  ASSERT_EQ(beams.size(), 2u);
+  EXPECT_THAT(beams[0].text, testing::EndsWith("3.4"));
+  EXPECT_EQ(beams[0].finish_reason, FinishReason::kEndOfText);
+  EXPECT_GE(beams[0].score, beams[1].score);
+  const SamplingParams params = {.temperature = 1.2f, .seed = 3, .max_tokens = 30};
+  const std::vector<experimental::Answer> samples =
+      experimental::SampleAnswers(chat, params, 2, 6).value();
+  ASSERT_EQ(samples.size(), 2u);
+  EXPECT_EQ(samples[0].tokens.size(), samples[0].logprobs.size());
+  EXPECT_EQ(chat.length(), length);
+  EXPECT_EQ(experimental::SampleAnswers(chat, params, 0, 6).error().code(),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(experimental::SampleAnswers(chat, {.top_p = 2}, 1, 1).error().code(),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(experimental::BeamSearch(chat, {.width = 0}).error().code(),
+            ErrorCode::kInvalidArgument);
+  const experimental::PromptLogprobs prompt = experimental::LogprobsOfPrompt(chat, 2).value();
+  ASSERT_EQ(prompt.logprobs.size(), length);
+  EXPECT_TRUE(prompt.top[0].empty());
+  ASSERT_EQ(prompt.top[1].size(), 2u);
+  EXPECT_GE(prompt.top[1][0].logprob, prompt.top[1][1].logprob);
+  EXPECT_EQ(experimental::LogprobsOfPrompt(chat, 5000).error().code(), ErrorCode::kInvalidArgument);
+}
+
 TEST(CppApiTest, TheTraceSaysWhereStepsSpentTheirTime) {
   const Model model = Model::Load(kModelPath, {.threads = 1}).value();
   Session session(model);
@@ -252,6 +282,21 @@ TEST(CppApiTest, TheTraceSaysWhereStepsSpentTheirTime) {
   }
   ASSERT_TRUE(experimental::SetTrace(model, true).ok());
   EXPECT_EQ(experimental::TraceJson(model).value(), untraced);  // and begins from zero
+}
+
+TEST(CppApiTest, TheStatisticsFollowTheCache) {
+  const Model model = Model::Load(kModelPath, {.kv_cache_tokens = 512, .max_context = 512}).value();
+  Session session(model);
+  ASSERT_TRUE(session.AppendTokens(std::vector<Token>(100, 49)).ok());
+  const std::string before = experimental::StatsJson(model).value();
+  ASSERT_TRUE(session.Logits().ok());
+  EXPECT_NE(experimental::StatsJson(model).value(), before);
+  EXPECT_THAT(before,
+              testing::AllOf(testing::HasSubstr("\"kv_blocks\": 16, \"kv_blocks_free\": 16"),
+                             testing::HasSubstr("\"kv_block_tokens\": 32"),
+                             testing::HasSubstr("\"waiting_requests\": 0")));
+  ASSERT_TRUE(session.Truncate(0).ok());
+  EXPECT_EQ(experimental::StatsJson(model).value(), before);
 }
 
 TEST(CppApiTest, AMovedSessionLeavesAnErrorBehind) {

@@ -121,6 +121,26 @@ TEST_F(CudaBackendTest, MemoryThatIsNotThereIsRefusedWithItsBytes) {
   EXPECT_TRUE(BytesNeeded(status).has_value());
 }
 
+// Each launch costs microseconds, of which a token of a small model has few hundred.
+TEST_F(CudaBackendTest, ATokenIsSixLaunchesALayerAndWaitsOnce) {
+  const auto model = Model::Load(Abacus(), Options("cuda"));
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto session = Session::Create(*model);
+  ASSERT_TRUE(session.ok()) << session.status();
+  const TokenId prompt[] = {5, 6, 7};
+  ASSERT_TRUE((*session)->AppendTokens(prompt).ok());
+  ASSERT_TRUE((*session)->Logits().ok());
+  const int64_t launches = cuda_emulator::Launches();
+  const int64_t waits = cuda_emulator::Waits();
+  const TokenId token[] = {8};
+  ASSERT_TRUE((*session)->AppendTokens(token).ok());
+  ASSERT_TRUE((*session)->Logits().ok());
+  // The batch, embedding, the row whose logits are wanted, head.
+  EXPECT_EQ(cuda_emulator::Launches() - launches, 6 * (*model)->config().num_layers + 4);
+  // Before the host writes rotary angles, when nothing runs, and for the logits.
+  EXPECT_EQ(cuda_emulator::Waits() - waits, 2);
+}
+
 TEST_F(CudaBackendTest, ThePlanIsTheAllocation) {
   const uint64_t before = cuda_emulator::AllocatedBytes();
   const auto model = Model::Load(Abacus(), Options("cuda"));

@@ -347,6 +347,13 @@ void WarpBarrier(uint32_t mask) {
   block_of_thread->WarpSync(mask);
 }
 
+void MemoryFence() {
+  static char fence_object;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  Release(&fence_object);
+  Acquire(&fence_object);
+}
+
 void WarpMeet(uint32_t mask, void* operand, Meet meet) {
   block_of_thread->MeetAt(mask, operand, meet);
 }

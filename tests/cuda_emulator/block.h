@@ -33,6 +33,9 @@ void BlockBarrier();
 // __syncwarp: the lanes of `mask`; orders their memory.
 void WarpBarrier(uint32_t mask);
 
+// __threadfence: what this thread did before is seen by those that pass a fence later.
+void MemoryFence();
+
 // A meeting of the lanes of `mask`, each with an operand; the last to come calls
 // meet(operands, mask), where operands[lane] is null outside of the mask. `meet` also identifies
 // the operation: lanes that meet in different ones are a fault.

@@ -51,6 +51,8 @@ struct Device {
   uint64_t allocated = 0;
   uint64_t seed = 1;
   int64_t calls = 0;
+  int64_t launches = 0;
+  int64_t waits = 0;
   int64_t fail_at = -1;
   cudaError_t failure = cudaSuccess;
   int count = 1;
@@ -247,6 +249,16 @@ int64_t Calls() {
   return TheDevice().calls;
 }
 
+int64_t Launches() {
+  const std::lock_guard<std::mutex> lock(TheDevice().mutex);
+  return TheDevice().launches;
+}
+
+int64_t Waits() {
+  const std::lock_guard<std::mutex> lock(TheDevice().mutex);
+  return TheDevice().waits;
+}
+
 uint64_t AllocatedBytes() {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
   return TheDevice().allocated;
@@ -316,6 +328,7 @@ cudaError_t QueueLaunch(const cudaLaunchConfig_t& config, const void* kernel,
   work->kernel = {call, work + 1, ""};
   work->grid = {{g.x, g.y, g.z}, {b.x, b.y, b.z}, config.dynamicSmemBytes, ++device.seed};
   config.stream->Add(work);
+  ++device.launches;
   return cudaSuccess;
 }
 
@@ -477,5 +490,6 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
   if (const cudaError_t error = Begin(TheDevice()); error != cudaSuccess) return error;
+  ++TheDevice().waits;
   return stream->Run(TheDevice());
 }

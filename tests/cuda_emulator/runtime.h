@@ -20,6 +20,10 @@ void SetSeed(uint64_t seed);
 void FailCall(int64_t call, int error);
 // Calls of the runtime API so far.
 int64_t Calls();
+// Kernels that were launched so far.
+int64_t Launches();
+// Times that the host waited for a stream so far.
+int64_t Waits();
 // Bytes of device memory that are allocated now.
 uint64_t AllocatedBytes();
 // Devices that cudaGetDeviceCount finds; 1 unless set.

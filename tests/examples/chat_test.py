@@ -73,6 +73,18 @@ class PipeTest(ProgramTest):
     def test_the_built_in_model_adds(self):
         self.assertTrue(self.succeed("chat", *SUM).endswith(b"3.4\n"))
 
+    def test_several_answers_come_best_first(self):
+        sampled = ["--prompt", "1.1+2.3=?", "--temperature", "1.2", "--seed", "7"]
+        text = self.succeed("chat", *sampled, "--samples", "5").decode()
+        scores = [float(score) for score in re.findall(r"^--- \d of 5, score (-?[\d.]+)$", text, re.M)]
+        self.assertEqual(len(scores), 5)
+        self.assertEqual(scores, sorted(scores, reverse=True))
+        self.assertIn(self.succeed("chat", *sampled), text.encode())
+        beams = self.succeed("chat", "--prompt", "1.1+2.3=?", "--beams", "3").decode()
+        self.assertRegex(beams, r"^--- 1 of 3, score -0\.\d+\n[^-]*3\.4\n--- 2 of 3")
+        short = self.succeed("chat", "--prompt", "Once", "--raw", "--beams", "2", "--max-tokens", "1")
+        self.assertEqual(len(short.splitlines()), 4)
+
     def test_works_from_any_folder(self):
         done = subprocess.run([path_of("chat"), *SUM], cwd=self.folder, capture_output=True, check=True)
         self.assertTrue(done.stdout.endswith(b"3.4\n"))

@@ -19,7 +19,7 @@ PROGRAMS = ["chat", "evaluate", "logits", "plan", "quantize", "render_chat", "to
 
 
 def path_of(program):
-    folder = "benchmarks" if program == "llmcore_bench" else "examples"
+    folder = "benchmarks" if program.endswith("_bench") else "examples"
     return os.path.join(BINARY_DIR, folder, program)
 
 

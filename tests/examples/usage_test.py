@@ -4,7 +4,7 @@ import unittest
 
 from programs import PROGRAMS, ProgramTest, run
 
-ALL = PROGRAMS + ["llmcore_bench"]
+ALL = PROGRAMS + ["llmcore_bench", "llmcore_serve_bench"]
 
 
 class UsageTest(ProgramTest):
@@ -42,7 +42,9 @@ class UsageTest(ProgramTest):
                           ["--device", "cuda:"], ["--threads", "x"], ["--seed", "1.5"],
                           ["--seed", "-1"], ["--temperature", "nan"], ["--top-p", "nan"],
                           ["--max-context", "99999999999"], ["--model", ""], ["stray"],
-                          ["--raw", "--system", "s"]]:
+                          ["--raw", "--system", "s"], ["--samples", "2"], ["--beams", "2"],
+                          ["--prompt", "p", "--samples", "0"], ["--prompt", "p", "--beams", "257"],
+                          ["--prompt", "p", "--samples", "2", "--beams", "2"]]:
             self.assert_wrong_usage("chat", *arguments)
         self.assert_wrong_usage("logits", "--model", "m", "--tokens", "1,x")
         self.assert_wrong_usage("logits", "--model", "m", "--tokens", "")

@@ -15,6 +15,20 @@ __device__ __forceinline__ float Bf16ToF32(uint16_t bits) {
   return __uint_as_float(static_cast<uint32_t>(bits) << 16);
 }
 
+__device__ __forceinline__ bool IsFinite(float value) {
+  return (__float_as_uint(value) & 0x7F800000u) != 0x7F800000u;
+}
+
+// Rounds |v| < 2^22 to the nearest integer, ties to even.
+__device__ __forceinline__ float RoundHalfEven(float v) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23
+  return __fadd_rn(__fadd_rn(v, kMagic), -kMagic);
+}
+
+__device__ __forceinline__ float Clamp(float v, float low, float high) {
+  return v < low ? low : v > high ? high : v;
+}
+
 // Butterflies: every lane has the result, in the order of the tree.
 __device__ __forceinline__ float WarpSum(float value) {
 #pragma unroll

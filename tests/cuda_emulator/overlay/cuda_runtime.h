@@ -77,7 +77,9 @@ inline void __syncthreads() {
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) {
   ::cuda_emulator::WarpBarrier(mask);
 }
-inline void __threadfence() {}
+inline void __threadfence() {
+  ::cuda_emulator::MemoryFence();
+}
 
 namespace cuda_emulator {
 
@@ -142,6 +144,10 @@ inline int __all_sync(unsigned mask, int predicate) {
 template <typename T>
 T atomicAdd(T* address, T value) {
   return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
+}
+template <typename T>
+T atomicExch(T* address, T value) {
+  return __atomic_exchange_n(address, value, __ATOMIC_RELAXED);
 }
 template <typename T>
 T atomicMin(T* address, T value) {

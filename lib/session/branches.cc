@@ -1,0 +1,59 @@
+#include "lib/session/branches.h"
+
+#include <deque>
+
+namespace llmcore::core {
+namespace {
+
+using BranchSink = absl::FunctionRef<void(size_t index, std::span<const float> logits)>;
+
+// The request of one branch. It is waited for, whatever becomes of those beside it.
+class Part {
+ public:
+  Part(Engine* engine, Branch* branch, size_t index, BranchSink sink)
+      : engine_(engine),
+        receiver_{index, sink},
+        request_(&branch->sequence, branch->tokens, static_cast<int64_t>(branch->tokens.size()),
+                 static_cast<int64_t>(branch->tokens.size()) - 1, receiver_) {}
+  Part(const Part&) = delete;
+  Part& operator=(const Part&) = delete;
+  ~Part() { Wait(nullptr).IgnoreError(); }
+
+  absl::Status Submit() {
+    const absl::Status status = engine_->Submit(&request_);
+    pending_ = status.ok();
+    return status;
+  }
+  absl::Status Wait(const CancelToken* cancel) {
+    return std::exchange(pending_, false) ? engine_->Wait(&request_, cancel) : absl::OkStatus();
+  }
+
+ private:
+  struct Receiver {
+    size_t index;
+    BranchSink sink;
+    void operator()(int64_t, std::span<const float> logits) const { sink(index, logits); }
+  };
+
+  Engine* const engine_;
+  const Receiver receiver_;
+  Request request_;
+  bool pending_ = false;
+};
+
+}  // namespace
+
+absl::Status ComputeTogether(Engine* engine, std::span<Branch* const> branches,
+                             const CancelToken* cancel, BranchSink sink) {
+  if (cancel != nullptr && cancel->cancelled()) return CancelledError("computing a step");
+  std::deque<Part> parts;
+  for (size_t i = 0; i < branches.size(); ++i) parts.emplace_back(engine, branches[i], i, sink);
+  absl::Status status;
+  for (Part& part : parts) {
+    if (status.ok()) status = part.Submit();
+  }
+  for (Part& part : parts) status.Update(part.Wait(cancel));
+  return status;
+}
+
+}  // namespace llmcore::core
