@@ -90,6 +90,19 @@ inline Result<Model> LoadSynthetic(std::string_view shape,
   return Model::Adopt(model);
 }
 
+// What LoadSynthetic would take. A budget in `options` is not checked.
+inline Result<MemoryPlan> PlanSynthetic(std::string_view shape,
+                                        const LoadOptions& options = LoadOptions()) {
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
+  if (!c_options.ok()) return c_options.error();
+  llmcore_plan* plan = nullptr;
+  llmcore_error* error =
+      llmcore_model_plan_synthetic(shape.data(), shape.size(), c_options->get(), &plan);
+  if (error != nullptr) return Error::Take(error);
+  const internal::Handle<llmcore_plan, llmcore_plan_destroy> owned(plan);
+  return MemoryPlan::From(plan);
+}
+
 // Rows of logits, valid until the next call on the session.
 struct LogitRows {
   const float* values = nullptr;

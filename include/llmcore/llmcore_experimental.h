@@ -17,6 +17,12 @@ LLMCORE_API llmcore_error* llmcore_model_load_synthetic(const char* shape, size_
                                                         const llmcore_model_options* options,
                                                         llmcore_model** out_model);
 
+/* What llmcore_model_load_synthetic would take: llmcore_model_plan for a shape. Makes no weights.
+ * The plan is the caller's. NOT_FOUND: as above. Any thread. */
+LLMCORE_API llmcore_error* llmcore_model_plan_synthetic(const char* shape, size_t shape_size,
+                                                        const llmcore_model_options* options,
+                                                        llmcore_plan** out_plan);
+
 /* Logits of the positions from `first` to the end, `rows` times `columns` values, row after row;
  * borrowed until the next call on the session. Computes the positions again: a use for tests and
  * perplexity. INVALID_ARGUMENT: `first` is not below the length. */

@@ -51,6 +51,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config
   LLMCORE_ASSIGN_OR_RETURN(void* const pool_memory, host.Take(static_cast<uint64_t>(pool.blocks) *
                                                               BlockPool::HostBytesPerBlock(pool)));
   engine->pool_ = std::make_shared<BlockPool>(pool, pool_memory);
+  if (!weight_arena.full() || !activations.full() || !host.full()) {
+    return absl::InternalError("the plan has bytes that loading does not need");
+  }
   engine->batcher_ = std::make_unique<Batcher>(
       engine->plan_, Batcher::Device{&device,
                                      engine->decoder_.get(),

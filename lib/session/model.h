@@ -59,6 +59,9 @@ class Model : public std::enable_shared_from_this<Model> {
   // Reads headers only and allocates nothing of the model. Does not check the budget against the
   // plan: compare plan.total().
   static absl::StatusOr<MemoryPlan> Plan(absl::string_view path, const ModelOptions& options);
+  // Likewise what LoadSynthetic would take.
+  static absl::StatusOr<MemoryPlan> PlanSynthetic(absl::string_view shape,
+                                                  const ModelOptions& options);
 
   ~Model();
 
