@@ -407,8 +407,11 @@ LLMCORE_API llmcore_error* llmcore_tokenizer_token_text(const llmcore_tokenizer*
  * One sequence of tokens and its part of the KV cache. Appending computes nothing: that happens
  * when logits or a generation ask for it. A session holds either messages or plain text and tokens,
  * not both (FAILED_PRECONDITION). A call that changes a session ends a generation of it.
- * OUT_OF_RANGE: the sequence would be longer than the maximal context. RESOURCE_EXHAUSTED: the KV
- * cache is full of other sessions.
+ * OUT_OF_RANGE: the sequence would be longer than the maximal context.
+ *
+ * Sessions may want more of the KV cache than there is. Those that nobody computes with then give
+ * up blocks, the one that was used least recently first, and compute them again when they go on, to
+ * the same answers; what still does not fit waits until another reply is over.
  */
 
 typedef struct llmcore_session llmcore_session;

@@ -130,8 +130,8 @@ absl::Status Model::Build(const ModelOptions& options, const WeightSource& weigh
   LLMCORE_ASSIGN_OR_RETURN(
       plan_, MakePlan(config_, options, StoredAs(weights), *backend, /*enforce_budget=*/true));
   fingerprint_ = Fingerprint(config_, plan_, weights);
-  LLMCORE_ASSIGN_OR_RETURN(
-      engine_, Engine::Create(config_, plan_, weights, std::move(backend), ControlOf(options)));
+  LLMCORE_ASSIGN_OR_RETURN(engine_, Engine::Create(config_, plan_, weights, std::move(backend),
+                                                   ControlOf(options), options.scheduler));
   return absl::OkStatus();
 }
 
@@ -206,6 +206,10 @@ bool Model::IsEndOfText(TokenId token) const {
 
 std::string Model::BackendDescription() const {
   return engine_->BackendDescription();
+}
+
+absl::StatusOr<bool> Model::Step() const {
+  return engine_->Step();
 }
 
 void Model::SetTrace(bool enabled) const {
