@@ -159,19 +159,5 @@ TEST_F(ResidentMemoryTest, OfCheckpointsIsThePlanHoweverTheyAreStored) {
   }
 }
 
-// A vocabulary of 128,256 tokens and 280,147 merges: what is kept of it is beside the plan, and
-// what reading it took has to be given back by the time that the plan is in use.
-TEST_F(ResidentMemoryTest, WithALargeTokenizerIsThePlanTooWithinItsTolerance) {
-  const std::string tokenizer =
-      std::string(LLMCORE_REFERENCE_DIR) + "/tokenizers/llama-3.1/tokenizer.json";
-  if (!std::filesystem::exists(tokenizer)) GTEST_SKIP() << "nothing at " << tokenizer;
-  const TemporaryDirectory parent;
-  const std::string directory = parent.path() + "/model";
-  ASSERT_TRUE(CreateDirectory(directory).ok());
-  WriteModel(directory);
-  std::filesystem::copy_file(tokenizer, directory + "/tokenizer.json");
-  CheckDirectory("with a tokenizer of 8 MB", directory, FullUse(WeightFormat::kInt4));
-}
-
 }  // namespace
 }  // namespace llmcore::core
