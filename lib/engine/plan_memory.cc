@@ -87,7 +87,7 @@ absl::Status PlanFixedParts(const ModelConfig& config, bool weights_packed, cons
   part(MemoryCategory::kWeights) = *weight_bytes;
   plan->mapped_bytes = weights.mapped;
   part(MemoryCategory::kActivations) = activations.used();
-  part(MemoryCategory::kHost) = host.used();
+  part(MemoryCategory::kHost) = std::max(host.used(), backend.PackingHostBytes());
   part(MemoryCategory::kWorkspace) =
       backend.WorkspaceBytes(Decoder::WorkspaceLimits(config, limits));
   return absl::OkStatus();
