@@ -243,8 +243,7 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_cancel_token(llmcore_model_
  * (llmcore_model_options_set_checkpoint_layout) are not allocated but mapped: they count here too,
  * and "mapped_bytes" of the JSON says how many bytes they are. The system may take their pages
  * back, and reads them again when they are used. While it loads, a model has the pages of its
- * checkpoint resident that are being read, some tens of MB at most, and for a GPU two pinned pieces
- * of about 8 MB beside; none of it stays.
+ * checkpoint resident that are being read, some tens of MB at most; none of them stay.
  */
 
 typedef struct llmcore_plan llmcore_plan;

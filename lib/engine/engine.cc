@@ -38,9 +38,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
       const DecoderBuffers buffers,
       Decoder::TakeBuffers(config, DecoderLimitsOf(plan), &activations, &host));
   LLMCORE_ASSIGN_OR_RETURN(const StepBuffers step_buffers, StepBuffers::Take(plan, &host));
+  // What the host keeps for a step is free until there is one.
+  const DeviceMemory& host_memory = memory_of(MemoryCategory::kHost);
+  device.LendPackingMemory({static_cast<std::byte*>(host_memory.data()), host_memory.size()});
   LLMCORE_ASSIGN_OR_RETURN(
       DecoderWeights decoder_weights,
       LoadWeights(config, plan.weight_format, weights, &device, &weight_arena, control));
+  device.LendPackingMemory({});
   const KvShape kv_shape = KvShapeOf(config, plan.kv_format);
   const KvCache cache{kv_shape, memory_of(MemoryCategory::kKvCache).data(), plan.kv_blocks};
   const DeviceMemory& workspace = memory_of(MemoryCategory::kWorkspace);

@@ -112,7 +112,7 @@ absl::Status PlanBlocks(const ModelConfig& config, uint64_t blocks, const Backen
   LLMCORE_RETURN_IF_ERROR(host.Take(pool_bytes).status());
   Part(plan, MemoryCategory::kKvCache) = *kv_bytes;
   Part(plan, MemoryCategory::kActivations) = activations.used();
-  Part(plan, MemoryCategory::kHost) = host.used();
+  Part(plan, MemoryCategory::kHost) = std::max(host.used(), backend.PackingHostBytes());
   Part(plan, MemoryCategory::kWorkspace) =
       backend.WorkspaceBytes(Decoder::WorkspaceLimits(config, limits));
   std::optional<uint64_t> sum = 0;
