@@ -20,6 +20,16 @@ llmcore_error* llmcore_model_load_synthetic(const char* shape, size_t shape_size
   });
 }
 
+llmcore_error* llmcore_model_plan_synthetic(const char* shape, size_t shape_size,
+                                            const llmcore_model_options* options,
+                                            llmcore_plan** out_plan) {
+  return Barrier([&]() -> absl::Status {
+    LLMCORE_RETURN_IF_ERROR(Reset(out_plan, "out_plan"));
+    LLMCORE_ASSIGN_OR_RETURN(const absl::string_view name, Text(shape, shape_size, "shape"));
+    return PlanModel(llmcore::core::Model::PlanSynthetic, std::string(name), options, out_plan);
+  });
+}
+
 llmcore_error* llmcore_session_all_logits(llmcore_session* session, uint64_t first,
                                           const float** out_values, size_t* out_rows,
                                           size_t* out_columns) {

@@ -8,12 +8,13 @@
 #include "capi/sampling_params.h"
 #include "capi/session.h"
 #include "lib/session/session.h"
-#include "llmcore/llmcore.h"
+#include "llmcore/llmcore_experimental.h"
 
 using llmcore::capi::SessionState;
 using llmcore::capi::SessionUse;
 using llmcore::core::FinishReason;
 using llmcore::core::GenerationEvent;
+using llmcore::core::Session;
 
 struct llmcore_event {
   GenerationEvent event;
@@ -34,15 +35,24 @@ bool IsCurrent(const llmcore_generation& generation) {
          generation.state->session->generating();
 }
 
-// The next event into generation->event; whatever fails ends the generation.
-absl::Status Advance(llmcore_generation* generation) {
+// The next event into generation->event; whatever fails ends the generation. False when the event
+// is not there yet, and `block` is false.
+absl::StatusOr<bool> Advance(llmcore_generation* generation, bool block) {
   generation->over = true;
   if (!IsCurrent(*generation)) {
     return absl::FailedPreconditionError("the generation was ended by a later call on its session");
   }
-  LLMCORE_ASSIGN_OR_RETURN(generation->event.event, generation->state->session->NextEvent());
+  Session& session = *generation->state->session;
+  if (block) {
+    LLMCORE_ASSIGN_OR_RETURN(generation->event.event, session.NextEvent());
+  } else {
+    LLMCORE_ASSIGN_OR_RETURN(std::optional<GenerationEvent> event, session.PollEvent());
+    generation->over = false;
+    if (!event.has_value()) return false;
+    generation->event.event = *std::move(event);
+  }
   generation->over = generation->event.event.finish_reason != FinishReason::kNone;
-  return absl::OkStatus();
+  return true;
 }
 
 }  // namespace
@@ -75,8 +85,22 @@ llmcore_error* llmcore_generation_next(llmcore_generation* generation,
     LLMCORE_RETURN_IF_ERROR(NotNull(generation, "generation"));
     LLMCORE_ASSIGN_OR_RETURN(const SessionUse use, SessionUse::Begin(generation->state.get()));
     if (generation->over) return absl::OkStatus();
-    LLMCORE_RETURN_IF_ERROR(Advance(generation));
+    LLMCORE_RETURN_IF_ERROR(Advance(generation, /*block=*/true).status());
     *out_event = &generation->event;
+    return absl::OkStatus();
+  });
+}
+
+llmcore_error* llmcore_generation_poll(llmcore_generation* generation,
+                                       const llmcore_event** out_event, bool* out_pending) {
+  return Barrier([&]() -> absl::Status {
+    LLMCORE_RETURN_IF_ERROR(Reset(out_event, "out_event", out_pending, "out_pending"));
+    LLMCORE_RETURN_IF_ERROR(NotNull(generation, "generation"));
+    LLMCORE_ASSIGN_OR_RETURN(const SessionUse use, SessionUse::Begin(generation->state.get()));
+    if (generation->over) return absl::OkStatus();
+    LLMCORE_ASSIGN_OR_RETURN(const bool there, Advance(generation, /*block=*/false));
+    *out_pending = !there;
+    if (there) *out_event = &generation->event;
     return absl::OkStatus();
   });
 }

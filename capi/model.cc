@@ -20,6 +20,15 @@ absl::Status LoadModel(Loader loader, const std::string& name, const llmcore_mod
   return absl::OkStatus();
 }
 
+absl::Status PlanModel(Planner planner, const std::string& name,
+                       const llmcore_model_options* options, llmcore_plan** out_plan) {
+  LLMCORE_ASSIGN_OR_RETURN(const core::ModelOptions bound,
+                           BindOptions(options, std::make_shared<CallbackMonitor>()));
+  LLMCORE_ASSIGN_OR_RETURN(core::MemoryPlan plan, planner(name, bound));
+  *out_plan = new llmcore_plan{std::move(plan)};
+  return absl::OkStatus();
+}
+
 absl::Status CheckModel(const llmcore_model* model) {
   LLMCORE_RETURN_IF_ERROR(NotNull(model, "model"));
   return model->monitor->CheckOutside();
@@ -34,12 +43,7 @@ llmcore_error* llmcore_model_plan(const char* path, size_t path_size,
   return Barrier([&]() -> absl::Status {
     LLMCORE_RETURN_IF_ERROR(Reset(out_plan, "out_plan"));
     LLMCORE_ASSIGN_OR_RETURN(const std::string directory, Path(path, path_size, "path"));
-    LLMCORE_ASSIGN_OR_RETURN(const llmcore::core::ModelOptions bound,
-                             BindOptions(options, std::make_shared<CallbackMonitor>()));
-    LLMCORE_ASSIGN_OR_RETURN(llmcore::core::MemoryPlan plan,
-                             llmcore::core::Model::Plan(directory, bound));
-    *out_plan = new llmcore_plan{std::move(plan)};
-    return absl::OkStatus();
+    return PlanModel(llmcore::core::Model::Plan, directory, options, out_plan);
   });
 }
 

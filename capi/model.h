@@ -25,6 +25,13 @@ using Loader = absl::StatusOr<std::shared_ptr<const core::Model>> (*)(absl::stri
 absl::Status LoadModel(Loader loader, const std::string& name, const llmcore_model_options* options,
                        llmcore_model** out_model);
 
+using Planner = absl::StatusOr<core::MemoryPlan> (*)(absl::string_view name,
+                                                     const core::ModelOptions&);
+
+// Likewise llmcore_model_plan and its synthetic sister.
+absl::Status PlanModel(Planner planner, const std::string& name,
+                       const llmcore_model_options* options, llmcore_plan** out_plan);
+
 // The model may be used: not NULL, and not from inside a callback of it.
 absl::Status CheckModel(const llmcore_model* model);
 

@@ -73,6 +73,16 @@ absl::Status SetLayout(const char* data, size_t size, std::string* layout) {
   return absl::OkStatus();
 }
 
+absl::Status SetScheduler(const char* data, size_t size, core::Scheduler* scheduler) {
+  LLMCORE_ASSIGN_OR_RETURN(const absl::string_view text, Text(data, size, "scheduler"));
+  if (text != "background" && text != "manual") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("scheduler is \"", text, "\", which is none of \"background\", \"manual\""));
+  }
+  *scheduler = text == "manual" ? core::Scheduler::kManual : core::Scheduler::kBackground;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<core::ModelOptions> BindOptions(const llmcore_model_options* options,
@@ -206,6 +216,12 @@ llmcore_error* llmcore_model_options_set_checkpoint_layout(llmcore_model_options
                                                            const char* layout, size_t layout_size) {
   return SetOption(
       options, [&] { return SetLayout(layout, layout_size, &options->values.checkpoint_layout); });
+}
+
+llmcore_error* llmcore_model_options_set_scheduler(llmcore_model_options* options,
+                                                   const char* scheduler, size_t scheduler_size) {
+  return SetOption(
+      options, [&] { return SetScheduler(scheduler, scheduler_size, &options->values.scheduler); });
 }
 
 llmcore_error* llmcore_model_options_set_prefix_cache(llmcore_model_options* options,

@@ -39,6 +39,9 @@ class CudaBackend final : public core::Backend {
   absl::Status PackWeight(const core::WeightShape& shape, std::span<const core::SourceMatrix> parts,
                           void* destination, const core::WorkControl& control) override;
 
+  uint64_t PackingHostBytes() const override;
+  void LendPackingMemory(std::span<std::byte> memory) override { packing_memory_ = memory; }
+
   absl::Status Embed(const core::StepContext& context, const core::EmbedParams& params) override;
   absl::Status Norm(const core::StepContext& context, const core::NormParams& params) override;
   absl::Status Linear(const core::StepContext& context, const core::LinearParams& params) override;
@@ -63,6 +66,7 @@ class CudaBackend final : public core::Backend {
 
   const std::shared_ptr<Device> device_;
   BatchUpload uploaded_;
+  std::span<std::byte> packing_memory_;  // lent, or empty
 };
 
 }  // namespace llmcore::cuda

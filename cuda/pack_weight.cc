@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/kernels/pack.h"
 #include "cuda/shapes.h"
@@ -21,8 +22,10 @@ using core::WeightFormat;
 using core::WeightKind;
 using core::WeightShape;
 
-// Source bytes of a launch: a fraction of a millisecond of a PCIe bus.
+// Of a launch, with what comes back: a fraction of a millisecond of a PCIe bus.
 constexpr uint64_t kChunkBytes = uint64_t{8} << 20;
+constexpr uint64_t kChunks = 2;
+constexpr uint64_t kAlignment = 256;  // of the three parts of a chunk
 constexpr int64_t kMostRows = 32768;  // of a launch; a grid's y has 65535
 
 PackSource SourceOf(const SourceMatrix& part) {
@@ -54,7 +57,8 @@ class Packer {
     params_.out = static_cast<unsigned char*>(destination);
   }
 
-  absl::Status Run(const std::shared_ptr<Device>& device, const core::WorkControl& control) {
+  // In `memory`, which kernels reach.
+  absl::Status Run(std::span<std::byte> memory, const core::WorkControl& control) {
     uint64_t row_bytes = 1;
     for (const SourceMatrix& part : parts_) {
       row_bytes = std::max(row_bytes, core::SourceRowBytes(part));
@@ -62,9 +66,7 @@ class Packer {
     }
     LLMCORE_RETURN_IF_ERROR(control.Report("pack", 0, total_));
     if (total_ == 0) return absl::OkStatus();
-    rows_ = std::clamp(static_cast<int64_t>(kChunkBytes / row_bytes), int64_t{1},
-                       std::min(kMostRows, shape_.rows));
-    LLMCORE_RETURN_IF_ERROR(AllocateChunks(device, row_bytes));
+    LLMCORE_RETURN_IF_ERROR(CutChunks(memory, row_bytes));
     const absl::Status status = PackParts(control);
     // The buffers go away: what reads them has to be over, whatever happened.
     const absl::Status done = device_->Synchronize("packing a weight");
@@ -75,20 +77,23 @@ class Packer {
   }
 
  private:
-  absl::Status AllocateChunks(const std::shared_ptr<Device>& device, uint64_t row_bytes) {
-    const auto count = static_cast<uint64_t>(rows_);
+  // As many rows a chunk as fit, with their scales and what the kernel says of them.
+  absl::Status CutChunks(std::span<std::byte> memory, uint64_t row_bytes) {
     const uint64_t groups = static_cast<uint64_t>(groups_);
-    const uint64_t source = core::RoundUp(count * row_bytes, 256);
-    const uint64_t scales = core::RoundUp(count * groups * 2, 256);
-    const uint64_t bad = core::RoundUp(count * groups, 256);
-    const uint64_t bytes = source + scales + bad;
-    LLMCORE_ASSIGN_OR_RETURN(pinned_, AllocatePinned(device, chunks_.size() * bytes));
-    auto* begin = static_cast<std::byte*>(pinned_->data());
+    const uint64_t count = (kChunkBytes - 3 * kAlignment) / (row_bytes + 3 * groups);
+    if (count == 0) {
+      return absl::UnimplementedError(absl::StrCat("weights with rows of ", row_bytes,
+                                                   " bytes on CUDA: at most ", kChunkBytes));
+    }
+    rows_ = std::min({static_cast<int64_t>(count), kMostRows, shape_.rows});
+    const uint64_t source = core::RoundUp(static_cast<uint64_t>(rows_) * row_bytes, kAlignment);
+    const uint64_t scales = core::RoundUp(static_cast<uint64_t>(rows_) * groups * 2, kAlignment);
+    std::byte* begin = memory.data();
     for (Chunk& chunk : chunks_) {
       chunk.rows = begin;
       chunk.scales = begin + source;
       chunk.bad = reinterpret_cast<unsigned char*>(begin + source + scales);
-      begin += bytes;
+      begin += kChunkBytes;
     }
     return absl::OkStatus();
   }
@@ -188,8 +193,7 @@ class Packer {
   const std::span<const SourceMatrix> parts_;
   const int64_t groups_;
   PackKernelParams params_ = {};
-  std::unique_ptr<core::DeviceMemory> pinned_;
-  std::array<Chunk, 2> chunks_;
+  std::array<Chunk, kChunks> chunks_;
   size_t turn_ = 0;
   int64_t rows_ = 0;  // of a chunk
   uint64_t total_ = 0;
@@ -206,7 +210,17 @@ absl::Status CudaBackend::PackWeight(const WeightShape& shape, std::span<const S
   }
   LLMCORE_RETURN_IF_ERROR(core::CheckSourceParts(shape, parts));
   uploaded_.Forget();
-  return Packer(device_.get(), shape, parts, destination).Run(device_, control);
+  std::unique_ptr<core::DeviceMemory> own;
+  std::span<std::byte> memory = packing_memory_;
+  if (memory.size() < PackingHostBytes()) {
+    LLMCORE_ASSIGN_OR_RETURN(own, AllocatePinned(device_, PackingHostBytes()));
+    memory = {static_cast<std::byte*>(own->data()), own->size()};
+  }
+  return Packer(device_.get(), shape, parts, destination).Run(memory, control);
+}
+
+uint64_t CudaBackend::PackingHostBytes() const {
+  return kChunks * kChunkBytes;
 }
 
 }  // namespace llmcore::cuda

@@ -287,7 +287,8 @@ __device__ __forceinline__ void MultiplyGroup(const typename Weights::Tile (&til
 }
 
 template <typename Weights, int kTokenTiles, bool kGated>
-__launch_bounds__(kLinearWarps* kWarpLanes) __global__
+__launch_bounds__(kLinearWarps* kWarpLanes,
+                  LinearBlocksAnSm(Weights::kStorage, kTokenTiles, kGated)) __global__
     void LinearKernel(const LinearKernelParams p) {
   constexpr int kRowTiles = kGated ? 2 : 1;
   constexpr int kTokens = kTokenTiles * 8;

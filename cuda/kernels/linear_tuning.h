@@ -4,12 +4,24 @@
 
 #include <cstdint>
 
+#include "cuda/layout.h"
+
 namespace llmcore::cuda {
 
 // Warps of a block; each sums every 8th group of columns. Part of what the result is to the bit: a
 // change of it changes bits. With 1056 bytes an int4 tile and one tile ahead, a block has about 16
 // KB in flight, and two blocks of an SM have the 32 KB that its share of the latency wants.
 constexpr int kLinearWarps = 8;
+
+// Blocks of an SM that registers leave room for: two, with up to 128 registers a thread, unless
+// sums of many tiles stand beside codes that were loaded ahead, which would spill. One block then
+// has as many bytes in flight.
+constexpr int LinearBlocksAnSm(Storage storage, int token_tiles, bool gated) {
+  const int tiles = token_tiles * (gated ? 2 : 1);
+  return storage == Storage::kInt8   ? (tiles < 4 ? 2 : 1)
+         : storage == Storage::kInt4 ? (tiles < 8 ? 2 : 1)
+                                     : 2;
+}
 
 // Tokens of a block in units of 8, the n of one mma, by the tokens of the call. Not part of the
 // result. Chosen by arithmetic, not yet by measurement: the smallest that holds all tokens, and 32

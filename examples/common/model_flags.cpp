@@ -1,6 +1,7 @@
 #include "model_flags.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -94,6 +95,10 @@ void AddModelFlags(CLI::App& app, ModelFlag model, ModelFlags& flags) {
       ->check(AtLeastOne());
   app.add_option("--threads", options.threads, "Threads that compute; 0, the default: one per core")
       ->type_name("N");
+}
+
+bool NamesShape(const std::string& path) {
+  return !path.empty() && !std::filesystem::exists(path) && path.find('/') == std::string::npos;
 }
 
 ModelDirectory::ModelDirectory(const std::string& path) : path_(path) {

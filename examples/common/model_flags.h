@@ -29,6 +29,12 @@ void AddModelFlag(CLI::App& app, ModelFlag model, std::string& path);
 CLI::Validator AtLeastOne();
 CLI::Validator Between(double low, double high);
 
+// Whether --model names a published shape ("llama-3-8b"), which programs that need no weights take
+// too: anything that is neither there nor a path.
+bool NamesShape(const std::string& path);
+inline constexpr char kShapesHelp[] =
+    "--model also takes a shape: qwen2.5-0.5b, llama-3.2-1b, llama-3-8b or qwen2.5-32b";
+
 // A directory that Model::Load takes: the one of --model, or the built-in model's.
 class ModelDirectory {
  public:

@@ -2,6 +2,7 @@
 #ifndef LLMCORE_EXAMPLES_COMMON_TERMINAL_H_
 #define LLMCORE_EXAMPLES_COMMON_TERMINAL_H_
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -17,6 +18,12 @@ inline bool IsTerminal(int fd) {
 inline bool CanRedraw(int fd) {
   const char* type = std::getenv("TERM");
   return IsTerminal(fd) && type != nullptr && *type != '\0' && std::string_view(type) != "dumb";
+}
+
+// How many columns a line may take; 80 where it is no terminal.
+inline int Columns(int fd) {
+  winsize size{};
+  return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 // Colours are for terminals whose user did not decline them (https://no-color.org).

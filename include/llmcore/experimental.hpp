@@ -2,6 +2,7 @@
 #ifndef LLMCORE_EXPERIMENTAL_HPP_
 #define LLMCORE_EXPERIMENTAL_HPP_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -19,6 +20,23 @@
 
 namespace llmcore {
 inline namespace v1 {
+namespace internal {
+
+class Polling {
+ public:
+  // False after an error, which is then the generation's.
+  static bool Poll(Generation& generation, const Event** event, bool* pending) {
+    if (generation.handle_ == nullptr || !generation.error_.ok()) return generation.error_.ok();
+    const llmcore_event* polled = nullptr;
+    generation.error_ =
+        Error::Take(llmcore_generation_poll(generation.handle_.get(), &polled, pending));
+    if (generation.Take(polled)) *event = &generation.event_;
+    return generation.error_.ok();
+  }
+};
+
+}  // namespace internal
+
 namespace experimental {
 
 // One of several answers to one prompt.
@@ -88,6 +106,69 @@ inline Result<Model> LoadSynthetic(std::string_view shape,
       llmcore_model_load_synthetic(shape.data(), shape.size(), c_options->get(), &model);
   if (error != nullptr) return Error::Take(error);
   return Model::Adopt(model);
+}
+
+// A model whose steps the host runs: Step, and each call that waits for something.
+inline Result<Model> LoadManual(std::string_view path, const LoadOptions& options = LoadOptions()) {
+  constexpr std::string_view kManual = "manual";
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
+  if (!c_options.ok()) return c_options.error();
+  llmcore_error* error =
+      llmcore_model_options_set_scheduler(c_options->get(), kManual.data(), kManual.size());
+  if (error != nullptr) return Error::Take(error);
+  llmcore_model* model = nullptr;
+  error = llmcore_model_load(path.data(), path.size(), c_options->get(), &model);
+  if (error != nullptr) return Error::Take(error);
+  return Model::Adopt(model);
+}
+
+// Runs one step for all that is asked for; false, at once, when nothing is. Any thread.
+inline Result<bool> Step(const Model& model) {
+  bool did_work = false;
+  llmcore_error* error = llmcore_engine_step(model.handle(), &did_work);
+  if (error != nullptr) return Error::Take(error);
+  return did_work;
+}
+
+// Generation::Next without waiting: no event, and `pending`, while it is not computed yet.
+struct Polled {
+  const Event* event = nullptr;
+  bool pending = false;
+};
+inline Result<Polled> Poll(Generation& generation) {
+  Polled polled;
+  if (!internal::Polling::Poll(generation, &polled.event, &polled.pending)) {
+    return generation.error();
+  }
+  return polled;
+}
+
+// Who comes first where sessions wait for each other, -100 to 100 (default 0, higher first): a unit
+// is a head start of 64 steps.
+inline Result<void> SetPriority(const Session& session, int32_t priority) {
+  return Error::Take(llmcore_session_set_priority(session.handle(), priority));
+}
+
+// Calls that compute give kDeadlineExceeded from so long after now on; what was generated stays.
+// No time: no deadline.
+inline Result<void> SetDeadline(const Session& session,
+                                std::optional<std::chrono::milliseconds> time) {
+  uint64_t milliseconds = LLMCORE_NO_DEADLINE;
+  if (time) milliseconds = time->count() < 0 ? 0 : static_cast<uint64_t>(time->count());
+  return Error::Take(llmcore_session_set_deadline(session.handle(), milliseconds));
+}
+
+// What LoadSynthetic would take. A budget in `options` is not checked.
+inline Result<MemoryPlan> PlanSynthetic(std::string_view shape,
+                                        const LoadOptions& options = LoadOptions()) {
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
+  if (!c_options.ok()) return c_options.error();
+  llmcore_plan* plan = nullptr;
+  llmcore_error* error =
+      llmcore_model_plan_synthetic(shape.data(), shape.size(), c_options->get(), &plan);
+  if (error != nullptr) return Error::Take(error);
+  const internal::Handle<llmcore_plan, llmcore_plan_destroy> owned(plan);
+  return MemoryPlan::From(plan);
 }
 
 // Rows of logits, valid until the next call on the session.

@@ -48,8 +48,14 @@ struct Event {
   FinishReason finish_reason = FinishReason::kNone;
 };
 
+namespace internal {
+class Polling;  // experimental.hpp
+}
+
 // Move-only; not to be moved while it is iterated. One thread at a time with its session.
 class Generation {
+  friend class internal::Polling;
+
  public:
   // Takes over a handle of the C ABI.
   static Generation Adopt(llmcore_generation* generation) { return Generation(generation); }
@@ -136,6 +142,10 @@ class Generation {
     if (handle_ == nullptr || !error_.ok()) return false;
     const llmcore_event* event = nullptr;
     error_ = Error::Take(llmcore_generation_next(handle_.get(), &event));
+    return Take(event);
+  }
+
+  bool Take(const llmcore_event* event) {
     if (event == nullptr) {
       event_.text = std::string_view();
       return false;

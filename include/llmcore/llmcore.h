@@ -177,8 +177,11 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_memory_budget(llmcore_model
 LLMCORE_API llmcore_error* llmcore_model_options_set_kv_cache_tokens(llmcore_model_options* options,
                                                                      uint64_t tokens);
 
-/* The same as a fraction, above 0 and at most 1, of the memory that is free (or in the budget)
- * after everything else. Replaces a number of tokens that was set before. */
+/* The same as a fraction, above 0 and at most 1, of what everything else of the plan leaves: of the
+ * budget, or without one of the memory that is free at the time (of a GPU its own, else what the
+ * system could give without swapping), so that a later load may come to another size than the plan.
+ * At least one sequence of the maximal context, or of 256 tokens where that was not set. What
+ * LMDeploy calls cache_max_entry_count. Replaces a number of tokens that was set before. */
 LLMCORE_API llmcore_error* llmcore_model_options_set_kv_cache_fraction(
     llmcore_model_options* options, double fraction);
 
@@ -239,7 +242,8 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_cancel_token(llmcore_model_
  * Only weights that a checkpoint stores as the device holds them
  * (llmcore_model_options_set_checkpoint_layout) are not allocated but mapped: they count here too,
  * and "mapped_bytes" of the JSON says how many bytes they are. The system may take their pages
- * back, and reads them again when they are used.
+ * back, and reads them again when they are used. While it loads, a model has the pages of its
+ * checkpoint resident that are being read, some tens of MB at most; none of them stay.
  */
 
 typedef struct llmcore_plan llmcore_plan;
@@ -286,7 +290,8 @@ LLMCORE_API uint32_t llmcore_plan_max_context(const llmcore_plan* plan);
 LLMCORE_API uint64_t llmcore_plan_kv_cache_tokens(const llmcore_plan* plan);
 
 /* {"total_bytes": n, "mapped_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}: all of
- * the above by name. */
+ * the above by name, the limits of a step, "longest_context" (that the model was made for), and
+ * "session_bytes" (see llmcore_session_create). */
 LLMCORE_API llmcore_error* llmcore_plan_json(const llmcore_plan* plan, llmcore_text** out_text);
 
 /* Takes NULL; not for a borrowed plan. */
@@ -401,13 +406,19 @@ LLMCORE_API llmcore_error* llmcore_tokenizer_token_text(const llmcore_tokenizer*
  * One sequence of tokens and its part of the KV cache. Appending computes nothing: that happens
  * when logits or a generation ask for it. A session holds either messages or plain text and tokens,
  * not both (FAILED_PRECONDITION). A call that changes a session ends a generation of it.
- * OUT_OF_RANGE: the sequence would be longer than the maximal context. RESOURCE_EXHAUSTED: the KV
- * cache is full of other sessions.
+ * OUT_OF_RANGE: the sequence would be longer than the maximal context.
+ *
+ * Sessions may want more of the KV cache than there is. Those that nobody computes with then give
+ * up blocks, the one that was used least recently first, and compute them again when they go on, to
+ * the same answers; what still does not fit waits until another reply is over.
  */
 
 typedef struct llmcore_session llmcore_session;
 
-/* An empty session. */
+/* An empty session. Beside its part of the KV cache, which is in the plan, a session takes memory
+ * of the host for itself: 20 bytes a vocabulary entry from its first generation on, 4 more once
+ * llmcore_session_logits was called ("session_bytes" of llmcore_plan_json has both), and its tokens
+ * and text. */
 LLMCORE_API llmcore_error* llmcore_session_create(const llmcore_model* model,
                                                   llmcore_session** out_session);
 

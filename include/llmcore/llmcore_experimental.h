@@ -17,6 +17,12 @@ LLMCORE_API llmcore_error* llmcore_model_load_synthetic(const char* shape, size_
                                                         const llmcore_model_options* options,
                                                         llmcore_model** out_model);
 
+/* What llmcore_model_load_synthetic would take: llmcore_model_plan for a shape. Makes no weights.
+ * The plan is the caller's. NOT_FOUND: as above. Any thread. */
+LLMCORE_API llmcore_error* llmcore_model_plan_synthetic(const char* shape, size_t shape_size,
+                                                        const llmcore_model_options* options,
+                                                        llmcore_plan** out_plan);
+
 /* Logits of the positions from `first` to the end, `rows` times `columns` values, row after row;
  * borrowed until the next call on the session. Computes the positions again: a use for tests and
  * perplexity. INVALID_ARGUMENT: `first` is not below the length. */
@@ -24,12 +30,49 @@ LLMCORE_API llmcore_error* llmcore_session_all_logits(llmcore_session* session, 
                                                       const float** out_values, size_t* out_rows,
                                                       size_t* out_columns);
 
+/* ---- Scheduling ------------------------------------------------------------------------------ */
+
+/* Who runs the steps of a model: "background" (the default), a thread of the library; or "manual",
+ * the host: llmcore_engine_step, and each call that waits for something, such as
+ * llmcore_generation_next, runs steps in its own thread. Such a call shares its steps with whatever
+ * else is asked for at the time, and sees that it was cancelled at the end of a step that it
+ * shares. Results do not depend on it. */
+LLMCORE_API llmcore_error* llmcore_model_options_set_scheduler(llmcore_model_options* options,
+                                                               const char* scheduler,
+                                                               size_t scheduler_size);
+
+/* Runs one step of a model whose scheduler is "manual", for all requests that can take part in one:
+ * *out_did_work is false, at once, when there is none. What fails is told to those who asked for
+ * it. Any thread; steps run one after the other. FAILED_PRECONDITION: another scheduler. */
+LLMCORE_API llmcore_error* llmcore_engine_step(const llmcore_model* model, bool* out_did_work);
+
+/* llmcore_generation_next without waiting. While the event is not computed yet, *out_event is NULL
+ * and *out_pending true: call again, with a "manual" scheduler after a llmcore_engine_step. NULL
+ * and false: the generation is over. The next event is computed between two calls, also after a
+ * call that brought one; any other call on the session takes that back. */
+LLMCORE_API llmcore_error* llmcore_generation_poll(llmcore_generation* generation,
+                                                   const llmcore_event** out_event,
+                                                   bool* out_pending);
+
+/* Who comes first where sessions of a model wait for each other's steps or KV blocks: from -100 to
+ * 100, higher first; default: 0. A unit is a head start of 64 steps, so that nobody waits for ever:
+ * a session of priority 1 leaves those of priority 0 about one turn in 65. For what is asked from
+ * now on; forks take it over. */
+LLMCORE_API llmcore_error* llmcore_session_set_priority(llmcore_session* session, int32_t priority);
+
+/* Calls on the session that compute, those of its generations too, return DEADLINE_EXCEEDED from so
+ * many milliseconds after now on, within 50 ms; what was computed and generated before stays. It
+ * ends a generation, as errors do. A later call sets another; forks take it over. */
+#define LLMCORE_NO_DEADLINE UINT64_MAX /* the default */
+LLMCORE_API llmcore_error* llmcore_session_set_deadline(llmcore_session* session,
+                                                        uint64_t milliseconds);
+
 /* ---- Several answers ------------------------------------------------------------------------
  * What could follow a session, several times over. The answers share the KV blocks of the prompt,
  * each computes its own tokens, and all of them advance in shared steps. The session stays as it
  * is, also after an error or llmcore_session_cancel, but for a generation of it, which ends: append
- * the message or the tokens of the answer that is to be part of it. FAILED_PRECONDITION: the
- * session is empty. RESOURCE_EXHAUSTED: the KV cache does not hold all of them.
+ * the message or the tokens of the answer that is to be part of it. Those that the KV cache does
+ * not hold at once take turns, which is slow. FAILED_PRECONDITION: the session is empty.
  */
 
 typedef struct llmcore_answers llmcore_answers;

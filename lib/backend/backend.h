@@ -269,6 +269,12 @@ class Backend {
   virtual absl::Status PackWeight(const WeightShape& shape, std::span<const SourceMatrix> parts,
                                   void* destination, const WorkControl& control) = 0;
 
+  // Bytes of AllocateHost's memory that PackWeight works in. Whoever loads a model lends them,
+  // since they are in its plan, and takes them back by lending none; without them PackWeight
+  // allocates.
+  virtual uint64_t PackingHostBytes() const { return 0; }
+  virtual void LendPackingMemory(std::span<std::byte> /*memory*/) {}
+
   virtual absl::Status Embed(const StepContext& context, const EmbedParams& params) = 0;
   virtual absl::Status Norm(const StepContext& context, const NormParams& params) = 0;
   virtual absl::Status Linear(const StepContext& context, const LinearParams& params) = 0;

@@ -8,20 +8,14 @@ namespace llmcore::core {
 namespace {
 
 // theta ^ (2i / dim), rounded to float as a correctly rounded float pow would be.
-std::vector<float> Powers(double theta, int32_t dim) {
-  std::vector<float> powers(static_cast<size_t>(dim / 2));
-  for (size_t i = 0; i < powers.size(); ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(dim);
-    powers[i] = static_cast<float>(
-        std::pow(static_cast<double>(static_cast<float>(theta)), static_cast<double>(exponent)));
-  }
-  return powers;
+float Power(double theta, size_t i, int32_t dim) {
+  const float exponent = static_cast<float>(2 * i) / static_cast<float>(dim);
+  return static_cast<float>(
+      std::pow(static_cast<double>(static_cast<float>(theta)), static_cast<double>(exponent)));
 }
 
-std::vector<float> PlainFrequencies(double theta, int32_t dim) {
-  std::vector<float> inverse = Powers(theta, dim);
-  for (float& value : inverse) value = 1.0f / value;
-  return inverse;
+void FillPlain(double theta, int32_t dim, std::span<float> inverse) {
+  for (size_t i = 0; i < inverse.size(); ++i) inverse[i] = 1.0f / Power(theta, i, dim);
 }
 
 // "NTK-aware" scaling whose base follows the context (Reddit users bloc97 and emozilla, 2023).
@@ -35,14 +29,14 @@ double DynamicTheta(const ModelConfig& config, int64_t sequence_length) {
 }
 
 // Llama 3.1: long wavelengths are stretched by the factor, short ones kept, those between blended.
-void ScaleLlama3(const RopeConfig& rope, std::vector<float>* inverse) {
+void ScaleLlama3(const RopeConfig& rope, std::span<float> inverse) {
   const auto original = static_cast<double>(rope.original_max_position_embeddings);
   const auto long_wave = static_cast<float>(original / rope.low_freq_factor);
   const auto short_wave = static_cast<float>(original / rope.high_freq_factor);
   const auto factor = static_cast<float>(rope.factor);
   const auto low = static_cast<float>(rope.low_freq_factor);
   const auto range = static_cast<float>(rope.high_freq_factor - rope.low_freq_factor);
-  for (float& value : *inverse) {
+  for (float& value : inverse) {
     // PyTorch divides a number by a tensor as number * (1 / tensor).
     const float wave = static_cast<float>(2 * std::numbers::pi) * (1.0f / value);
     if (wave > long_wave) {
@@ -62,7 +56,7 @@ double CorrectionPair(const RopeConfig& rope, double rotations, int32_t dim) {
 
 // YaRN (Peng et al. 2023, section 3.2): pairs that turn often are kept, those that turn less than
 // once are stretched, with a linear ramp between.
-std::vector<float> YarnFrequencies(const RopeConfig& rope, int32_t dim) {
+void FillYarn(const RopeConfig& rope, int32_t dim, std::span<float> inverse) {
   double low = CorrectionPair(rope, rope.beta_fast, dim);
   double high = CorrectionPair(rope, rope.beta_slow, dim);
   if (rope.truncate) {
@@ -73,16 +67,15 @@ std::vector<float> YarnFrequencies(const RopeConfig& rope, int32_t dim) {
   high = std::min(high, static_cast<double>(dim - 1));
   if (low == high) high += 0.001;
 
-  std::vector<float> inverse = Powers(rope.theta, dim);
   for (size_t i = 0; i < inverse.size(); ++i) {
-    const float kept = 1.0f / inverse[i];
-    const float stretched = 1.0f / (static_cast<float>(rope.factor) * inverse[i]);
+    const float power = Power(rope.theta, i, dim);
+    const float kept = 1.0f / power;
+    const float stretched = 1.0f / (static_cast<float>(rope.factor) * power);
     const float ramp =
         (static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low);
     const float share = 1 - std::clamp(ramp, 0.0f, 1.0f);
     inverse[i] = stretched * (1 - share) + kept * share;
   }
-  return inverse;
 }
 
 double YarnScale(double factor, double mscale) {
@@ -106,27 +99,34 @@ RopeFrequencies RopeInverseFrequencies(const ModelConfig& config, int64_t sequen
   const RopeConfig& rope = config.rope;
   const int32_t dim = config.head_dim;
   RopeFrequencies result;
+  result.inverse.resize(static_cast<size_t>(dim / 2));
+  const std::span<float> inverse = result.inverse;
   switch (rope.scaling) {
     case RopeScaling::kDefault:
-      result.inverse = PlainFrequencies(rope.theta, dim);
+      FillPlain(rope.theta, dim, inverse);
       break;
     case RopeScaling::kLinear:
-      result.inverse = PlainFrequencies(rope.theta, dim);
-      for (float& value : result.inverse) value /= static_cast<float>(rope.factor);
+      FillPlain(rope.theta, dim, inverse);
+      for (float& value : inverse) value /= static_cast<float>(rope.factor);
       break;
     case RopeScaling::kDynamic:
-      result.inverse = PlainFrequencies(DynamicTheta(config, sequence_length), dim);
+      FillDynamicFrequencies(config, sequence_length, inverse);
       break;
     case RopeScaling::kLlama3:
-      result.inverse = PlainFrequencies(rope.theta, dim);
-      ScaleLlama3(rope, &result.inverse);
+      FillPlain(rope.theta, dim, inverse);
+      ScaleLlama3(rope, inverse);
       break;
     case RopeScaling::kYarn:
-      result.inverse = YarnFrequencies(rope, dim);
+      FillYarn(rope, dim, inverse);
       result.attention_scale = static_cast<float>(YarnAttentionScale(rope));
       break;
   }
   return result;
+}
+
+void FillDynamicFrequencies(const ModelConfig& config, int64_t sequence_length,
+                            std::span<float> inverse) {
+  FillPlain(DynamicTheta(config, sequence_length), config.head_dim, inverse);
 }
 
 }  // namespace llmcore::core

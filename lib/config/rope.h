@@ -4,6 +4,7 @@
 #define LLMCORE_LIB_CONFIG_ROPE_H_
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "lib/config/model_config.h"
@@ -21,6 +22,11 @@ struct RopeFrequencies {
 // looks at it, whose base grows with the sequence beyond max_position_embeddings (0 is as good as
 // any length up to there).
 RopeFrequencies RopeInverseFrequencies(const ModelConfig& config, int64_t sequence_length);
+
+// The `inverse` of a model whose scaling is kDynamic, for the steps of the engine: allocates
+// nothing.
+void FillDynamicFrequencies(const ModelConfig& config, int64_t sequence_length,
+                            std::span<float> inverse);
 
 }  // namespace llmcore::core
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "lib/engine/invariants.h"
 #include "lib/ops/ops.h"
 
 namespace llmcore::core {
@@ -21,6 +22,20 @@ constexpr int kLingerShare = 8;
 constexpr std::chrono::microseconds kLeastLinger(200);
 constexpr std::chrono::microseconds kMostLinger(5000);
 
+// How often requests that found no blocks look again: whoever pins a sequence tells nobody when it
+// is done.
+constexpr std::chrono::milliseconds kRetry(2);
+
+#ifdef NDEBUG
+constexpr bool kChecked = false;
+#else
+constexpr bool kChecked = true;
+#endif
+
+bool HasDeadline(const Request& request) {
+  return request.terms.deadline != std::chrono::steady_clock::time_point::max();
+}
+
 double SecondsOf(std::chrono::steady_clock::duration time) {
   return std::chrono::duration<double>(time).count();
 }
@@ -30,19 +45,21 @@ double SecondsOf(std::chrono::steady_clock::time_point moment) {
 
 }  // namespace
 
-Batcher::Batcher(const MemoryPlan& plan, const Device& device)
+Batcher::Batcher(const MemoryPlan& plan, Scheduler scheduler, const Device& device)
     : plan_(plan),
+      scheduler_(scheduler),
       device_(device),
       buffers_(device.buffers),
       pacer_(plan.max_batch_tokens),
       out_of_memory_(ResourceExhaustedError("out of memory in a step", 0)),
-      internal_error_(absl::InternalError("an exception in a step")) {
+      internal_error_(absl::InternalError("an exception in a step")),
+      deadline_error_(absl::DeadlineExceededError("the deadline of the session has passed")),
+      queue_(plan.max_batch_sequences) {
   members_.reserve(static_cast<size_t>(plan.max_batch_sequences));
-  shares_.resize(static_cast<size_t>(plan.max_batch_sequences));
-  prompts_.reserve(shares_.size());
 }
 
 absl::Status Batcher::Start() {
+  if (scheduler_ == Scheduler::kManual) return absl::OkStatus();
   try {
     thread_ = std::thread([this] { Loop(); });
   } catch (const std::system_error& error) {
@@ -62,41 +79,95 @@ Batcher::~Batcher() {
 }
 
 void Batcher::Submit(Request* request) {
-  const int64_t length = request->sequence->length();
-  if (length >= request->end) {
+  if (request->sequence->length() >= request->end) {
     request->state = Request::State::kDone;
     return;
   }
   request->sequence->PrepareTable(request->end);
-  request->decode = request->end - length == 1 && request->first_logits < request->end;
 
   const std::lock_guard<std::mutex> lock(mutex_);
   // Room for all requests, those of the running step included: steps allocate nothing.
-  queue_.reserve(queue_.size() + members_.size() + 1);
-  demands_.reserve(queue_.capacity());
-  queue_.push_back(request);
+  queue_.Reserve(queue_.size() + members_.size() + 1);
+  request->sequence->BeginRequest(kStepsPerPriority * request->terms.priority);
+  queue_.Push(request, step_);
   ++arrived_;
+  blocked_ = false;
   if (ReadyLocked()) work_.notify_one();
 }
 
 absl::Status Batcher::Wait(Request* request, const CancelToken* cancel) {
   std::unique_lock<std::mutex> lock(mutex_);
-  while (request->state != Request::State::kDone) {
-    if (cancel != nullptr && cancel->cancelled() && WithdrawLocked(request)) {
-      request->state = Request::State::kDone;
-      request->status = CancelledError("computing a step");
-      break;
-    }
-    request->done.wait_for(lock, kCancelPoll);
-  }
+  while (!DoneLocked(request, cancel)) AwaitChange(&lock, request, cancel);
   return std::move(request->status);
+}
+
+bool Batcher::Poll(Request* request, const CancelToken* cancel) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return DoneLocked(request, cancel);
+}
+
+void Batcher::Withdraw(Request* request) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (request->state == Request::State::kDone) return;
+  if (WithdrawLocked(request)) {
+    CompleteLocked(request, absl::OkStatus());
+    return;
+  }
+  std::condition_variable& changed = scheduler_ == Scheduler::kManual ? work_ : request->done;
+  changed.wait(lock, [request] { return request->state == Request::State::kDone; });
+}
+
+// One turn of waiting for `request`: until something may have changed, or by hand for the length of
+// a step, when nobody else runs one.
+void Batcher::AwaitChange(std::unique_lock<std::mutex>* lock, Request* request,
+                          const CancelToken* cancel) {
+  const Clock::time_point look = std::min(Clock::now() + kCancelPoll, request->terms.deadline);
+  if (scheduler_ == Scheduler::kBackground) {
+    request->done.wait_until(*lock, look);
+    return;
+  }
+  bool idle = stepping_ > 0;
+  if (!idle) {
+    ++stepping_;
+    lock->unlock();
+    idle = !StepOnce(request, cancel);
+    lock->lock();
+    --stepping_;
+    work_.notify_all();
+  }
+  if (idle && request->state != Request::State::kDone) {
+    work_.wait_until(*lock, blocked_ ? std::min(look, retry_at_) : look);
+  }
+}
+
+bool Batcher::Step() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (queue_.empty()) return false;
+    ++stepping_;
+  }
+  const bool stepped = StepOnce();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  --stepping_;
+  work_.notify_all();
+  return stepped;
+}
+
+// Whether it is done, after a look at what may end it early.
+bool Batcher::DoneLocked(Request* request, const CancelToken* cancel) {
+  if (request->state == Request::State::kDone) return true;
+  const bool cancelled = cancel != nullptr && cancel->cancelled();
+  const bool late = HasDeadline(*request) && Clock::now() >= request->terms.deadline;
+  if ((!cancelled && !late) || !WithdrawLocked(request)) return false;
+  CompleteLocked(request, cancelled ? CancelledError("computing a step") : deadline_error_);
+  return true;
 }
 
 // False when it is too late to.
 bool Batcher::WithdrawLocked(Request* request) {
   switch (request->state) {
     case Request::State::kQueued:
-      queue_.erase(std::find(queue_.begin(), queue_.end(), request));
+      queue_.Remove(request);
       return true;
     case Request::State::kRunning: {
       bool wanted = false;
@@ -126,93 +197,125 @@ void Batcher::Loop() noexcept {
 }
 
 bool Batcher::ReadyLocked() const {
-  return !queue_.empty() && (arrived_ >= expected_ || Clock::now() >= linger_until_);
+  if (queue_.empty()) return false;
+  const Clock::time_point now = Clock::now();
+  return (arrived_ >= expected_ || now >= linger_until_) && (!blocked_ || now >= retry_at_);
 }
 
 void Batcher::AwaitWork() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!stop_ && !ReadyLocked()) {
-    if (Clock::now() < linger_until_) {
-      work_.wait_until(lock, linger_until_);
+    const Clock::time_point next =
+        queue_.empty() || !blocked_ ? linger_until_ : std::max(linger_until_, retry_at_);
+    if (Clock::now() < next) {
+      work_.wait_until(lock, next);
     } else {
       work_.wait(lock);
     }
   }
 }
 
-void Batcher::StepOnce() {
+// Whether anything took part in the step. When only `driver`, whose thread this is and cannot leave
+// the step, does, then `cancel` stops it.
+bool Batcher::StepOnce(const Request* driver, const CancelToken* cancel) {
   const Turnstile::Pass pass = device_.turnstile->Enter();
   const Clock::time_point begin = Clock::now();
   absl::Status status;
   try {
-    Form();
-    status = Compute();
+    if (!Form()) return false;
+    status = Compute(cancel != nullptr && IsAlone(driver) ? cancel : &step_cancel_);
   } catch (const std::bad_alloc&) {
     status = out_of_memory_;
   } catch (...) {
     status = internal_error_;
   }
   Finish(status, Clock::now() - begin);
+  if (kChecked) CheckStep();
+  return true;
+}
+
+// From the first contradiction on every step fails with it.
+void Batcher::CheckStep() {
+  if (!broken_.ok()) return;
+  try {
+    broken_ = CheckInvariants();
+  } catch (const std::bad_alloc&) {  // the next step looks again
+  }
 }
 
 // Chooses the members of the next step, takes their blocks, and copies what they ask for: from
-// then on the step needs nothing of a request but its sink.
-void Batcher::Form() {
+// then on the step needs nothing of a request but its sink. Whether there are any.
+bool Batcher::Form() {
   const std::lock_guard<std::mutex> lock(mutex_);
   buffers_.Clear();
   step_cancel_.Reset();
-  demands_.clear();
-  int32_t decodes = 0;
-  prompts_.clear();
-  for (Request* request : queue_) {
-    demands_.push_back(DemandLocked(request));
-    decodes += request->decode ? 1 : 0;
-  }
-  const int32_t prefill_rows = pacer_.rows(decodes, SecondsOf(Clock::now()));
-  const StepBudget budget{plan_.max_batch_tokens, prefill_rows, plan_.max_batch_sequences};
-  const size_t count = Schedule(demands_, budget, shares_);
-  for (const Share& share : std::span(shares_).first(count)) AddMemberLocked(share);
-  std::erase_if(queue_,
-                [](const Request* request) { return request->state != Request::State::kQueued; });
+  step_ = device_.sequences->NextStep();
+  ExpireLocked();
+  FillLocked(/*urgent=*/false);
+  if (members_.empty()) FillLocked(/*urgent=*/true);
+  queue_.RemoveTaken();
+  blocked_ = members_.empty();
+  if (blocked_) retry_at_ = Clock::now() + kRetry;
+  return !members_.empty();
 }
 
-// What is left of a request after the prefix cache. A prompt whose next block another computes in
-// this step sits it out, and adopts the block in the next: so that what many ask at the same time
-// is computed once. The first of them goes on, however many there are.
-Demand Batcher::DemandLocked(Request* request) {
-  KvSequence& sequence = *request->sequence;
-  if (!request->decode) sequence.AdoptPrefix(request->adoptable());
-  const int64_t length = sequence.length();
-  Demand demand{request->decode, request->end - length,
-                std::max<int64_t>(0, request->first_logits - length)};
-  if (request->decode) return demand;
-  for (const Request* other : prompts_) {
-    if (sequence.NextBlockEquals(*other->sequence, request->adoptable(),
-                                 other->tokens.first(static_cast<size_t>(other->end)))) {
-      demand.rows = 0;
-      return demand;
+void Batcher::ExpireLocked() {
+  for (Request* request : queue_.requests()) {
+    if (HasDeadline(*request) && Clock::now() >= request->terms.deadline) {
+      CompleteLocked(request, deadline_error_);
     }
   }
-  if (prompts_.size() < shares_.size()) prompts_.push_back(request);
-  return demand;
 }
 
-void Batcher::AddMemberLocked(const Share& share) {
-  Request* const request = queue_[share.demand];
-  const KvSequence& sequence = *request->sequence;
+// Adds members while there is something left of the step. What those that find no blocks leave
+// goes to the others. `urgent`: KvClaim::urgent.
+void Batcher::FillLocked(bool urgent) {
+  for (Request* request : queue_.requests()) request->missed = false;
+  const int32_t decodes = queue_.CollectDemands(/*share_prompts=*/!urgent);
+  StepBudget left;
+  left.rows = plan_.max_batch_tokens;
+  left.sequences = plan_.max_batch_sequences;
+  left.logit_rows = plan_.max_batch_sequences;
+  // Prompts leave a row to each decode, but are not starved by them.
+  left.prefill_rows = std::min(pacer_.rows(decodes, SecondsOf(Clock::now())),
+                               std::max(1, left.rows - std::min(decodes, left.sequences)));
+  while (true) {
+    bool missed = false;
+    for (const Share& share : queue_.Schedule(left)) {
+      if (AddMemberLocked(share, urgent)) {
+        left.Take(queue_.demand(share), share);
+      } else {
+        queue_.request(share)->missed = missed = true;
+      }
+    }
+    if (!missed) return;
+    queue_.CollectDemands(/*share_prompts=*/!urgent);
+  }
+}
+
+bool Batcher::AddMemberLocked(const Share& share, bool urgent) {
+  Request* const request = queue_.request(share);
+  KvSequence& sequence = *request->sequence;
   const int64_t first = sequence.length();
+  // It lost blocks to one that was added before it.
+  if (request->end - first != queue_.demand(share).rows) return false;
+  if (!device_.sequences->MakeRoom(sequence, first + share.rows, urgent)) return false;
   const auto reserve = [&]() -> absl::StatusOr<KvReservation> {
     try {
       return sequence.Reserve(first + share.rows, buffers_.next_table());
     } catch (const std::bad_alloc&) {
-      return out_of_memory_;
+      return out_of_memory_;  // even for an error: this is no time to leave
     }
   };
   absl::StatusOr<KvReservation> reservation = reserve();
+  // RESOURCE_EXHAUSTED: somebody was faster, who needs no step for it.
   if (!reservation.ok()) {
-    CompleteLocked(request, reservation.status());
-    return;
+    if (!absl::IsResourceExhausted(reservation.status())) {
+      CompleteLocked(request, reservation.status());
+    }
+    return false;
   }
+  sequence.SetPinned(true);
   Member& member = members_.emplace_back();
   member.request = request;
   member.reservation = *std::move(reservation);
@@ -224,11 +327,17 @@ void Batcher::AddMemberLocked(const Share& share) {
       request->tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(share.rows)), first,
       share.logit_rows, member.reservation.copy());
   request->state = Request::State::kRunning;
+  return true;
 }
 
-absl::Status Batcher::Compute() {
-  if (buffers_.rows() == 0) return absl::OkStatus();
-  const StepContext context{device_.workspace, &step_cancel_, tracing_ ? &trace_ : nullptr};
+bool Batcher::IsAlone(const Request* request) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return members_.size() == 1 && members_.front().request == request;
+}
+
+absl::Status Batcher::Compute(const CancelToken* cancel) {
+  LLMCORE_RETURN_IF_ERROR(broken_);
+  const StepContext context{device_.workspace, cancel, tracing_ ? &trace_ : nullptr};
   const TracedStep traced(context.trace, buffers_.rows());
   if (!buffers_.copy_from().empty()) {
     LLMCORE_RETURN_IF_ERROR(
@@ -279,9 +388,9 @@ void Batcher::Finish(const absl::Status& status, Clock::duration time) {
     }
     request->sequence->Commit(std::move(member.reservation));
     request->sequence->PublishBlocks(request->tokens);
+    request->sequence->SetPinned(false);
     if (request->sequence->length() < request->end) {
-      request->state = Request::State::kQueued;  // behind the others: prompts take turns
-      queue_.push_back(request);
+      queue_.Push(request, step_);  // behind the others: prompts take turns
     } else {
       CompleteLocked(request, status);
       ++completed;
@@ -298,8 +407,9 @@ void Batcher::Finish(const absl::Status& status, Clock::duration time) {
       Clock::now() + std::clamp<Clock::duration>(time / kLingerShare, kLeastLinger, kMostLinger);
 }
 
-void Batcher::CompleteLocked(Request* request, const absl::Status& status) {
-  request->status = status;
+void Batcher::CompleteLocked(Request* request, absl::Status status) {
+  request->sequence->EndRequest();
+  request->status = std::move(status);
   request->state = Request::State::kDone;
   request->done.notify_one();
 }
@@ -307,6 +417,14 @@ void Batcher::CompleteLocked(Request* request, const absl::Status& status) {
 size_t Batcher::waiting() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return queue_.size();
+}
+
+absl::Status Batcher::CheckInvariants() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Request*> members;
+  for (const Member& member : members_) members.push_back(member.request);
+  LLMCORE_RETURN_IF_ERROR(CheckRequests(queue_.requests(), members));
+  return device_.sequences->CheckInvariants();
 }
 
 void Batcher::SetTrace(bool enabled) {

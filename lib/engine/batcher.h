@@ -17,6 +17,7 @@
 #include "lib/base/cancel.h"
 #include "lib/base/status.h"
 #include "lib/engine/request.h"
+#include "lib/engine/request_queue.h"
 #include "lib/engine/schedule.h"
 #include "lib/engine/step_buffers.h"
 #include "lib/engine/turnstile.h"
@@ -25,10 +26,14 @@
 
 namespace llmcore::core {
 
-// Steps run in a thread of the batcher's own, and callers only wait. A caller that ran them itself
-// would save a hop between threads, a few microseconds a token; but it could not leave a step that
-// others are part of, so that cancelling it would either take as long as the step or throw away
-// their work. A request that is withdrawn from a running step leaves it to the others.
+// In the background, steps run in a thread of the batcher's own, and callers only wait. A caller
+// that ran them itself would save a hop between threads, a few microseconds a token; but it could
+// not leave a step that others are part of, so that cancelling it would either take as long as the
+// step or throw away their work. A request that is withdrawn from a running step leaves it to the
+// others.
+//
+// By hand, there is no thread: Step runs a step in the thread that calls it, and a Wait that finds
+// nobody stepping does so too, until its request is done.
 //
 // Thread-safe.
 class Batcher {
@@ -37,29 +42,44 @@ class Batcher {
   struct Device {
     Backend* backend;
     Decoder* decoder;
+    KvSequences* sequences;
     Turnstile* turnstile;
     std::span<std::byte> workspace;
     StepBuffers buffers;
     int32_t vocabulary = 0;
   };
-  Batcher(const MemoryPlan& plan, const Device& device);
+  Batcher(const MemoryPlan& plan, Scheduler scheduler, const Device& device);
   Batcher(const Batcher&) = delete;
   Batcher& operator=(const Batcher&) = delete;
   // No request may be left.
   ~Batcher();
 
-  // RESOURCE_EXHAUSTED when the system grants no thread. Call once, before the first request.
+  // Starts the thread, if it is to have one: RESOURCE_EXHAUSTED when the system grants none. Call
+  // once, before the first request.
   absl::Status Start();
 
-  // Queues a request, which is waited for before it ends or its sequence is touched. A failed step
-  // changes nothing; the steps of the request before it stay.
+  // Queues a request, which is waited for before it ends or its sequence is touched; its sequence
+  // fits into the pool. A failed step changes nothing; the steps of the request before it stay.
   void Submit(Request* request);
   // Waits until a request that was submitted is done. CANCELLED within about 20 ms of `cancel`
-  // (which may be NULL) being set.
+  // (which may be NULL) being set, and DEADLINE_EXCEEDED at its deadline: by hand only between two
+  // steps, when others take part in the one that this thread runs.
   absl::Status Wait(Request* request, const CancelToken* cancel);
+  // Whether it is done, without waiting for it; a request that was to be cancelled is. Its status
+  // is then the caller's to read.
+  bool Poll(Request* request, const CancelToken* cancel);
+  // Takes a request back, unless it is done: the rest of it is not computed. Waits no longer than
+  // for a sink.
+  void Withdraw(Request* request);
+
+  // One step, in the calling thread and by hand only: false, at once, when no request can take part
+  // in one.
+  bool Step();
 
   size_t waiting() const;  // requests that no step has taken yet
 
+  // INTERNAL when requests, sequences and block pool contradict each other. At any time.
+  absl::Status CheckInvariants() const;
   int64_t prompt_tokens() const { return prompt_tokens_; }  // computed so far, but for decodes
 
   void SetTrace(bool enabled);
@@ -81,18 +101,24 @@ class Batcher {
   void Loop() noexcept;
   void AwaitWork();
   bool ReadyLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void StepOnce();
-  void Form();
-  Demand DemandLocked(Request* request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AddMemberLocked(const Share& share) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Compute();
+  void AwaitChange(std::unique_lock<std::mutex>* lock, Request* request, const CancelToken* cancel);
+  bool StepOnce(const Request* driver = nullptr, const CancelToken* cancel = nullptr);
+  bool Form();
+  void FillLocked(bool urgent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool AddMemberLocked(const Share& share, bool urgent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ExpireLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsAlone(const Request* request) const;
+  absl::Status Compute(const CancelToken* cancel);
+  void CheckStep();
   absl::Status Deliver(std::span<const float> logits);
   void Finish(const absl::Status& status, Clock::duration time);
-  void CompleteLocked(Request* request, const absl::Status& status)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CompleteLocked(Request* request, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool WithdrawLocked(Request* request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool DoneLocked(Request* request, const CancelToken* cancel)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const MemoryPlan& plan_;
+  const Scheduler scheduler_;
   const Device device_;
   StepBuffers buffers_;
   PrefillPacer pacer_;
@@ -102,15 +128,20 @@ class Batcher {
   CancelToken step_cancel_;            // set when nobody waits for the step any more
   const absl::Status out_of_memory_;   // made when there was some
   const absl::Status internal_error_;  // likewise
+  const absl::Status deadline_error_;  // likewise
+  absl::Status broken_;                // builds with assertions: what a step left contradictory
 
   mutable std::mutex mutex_;
-  std::condition_variable work_;
+  std::condition_variable work_;  // by hand: a step ended
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<Request*> queue_ ABSL_GUARDED_BY(mutex_);  // in order of arrival
+  int stepping_ ABSL_GUARDED_BY(mutex_) = 0;  // by hand: threads that run a step, or are about to
+  RequestQueue queue_ ABSL_GUARDED_BY(mutex_);
   std::vector<Member> members_ ABSL_GUARDED_BY(mutex_);  // but for what a running step reads
-  std::vector<Demand> demands_ ABSL_GUARDED_BY(mutex_);  // scratch
-  std::vector<const Request*> prompts_ ABSL_GUARDED_BY(mutex_);  // scratch
-  std::vector<Share> shares_ ABSL_GUARDED_BY(mutex_);            // scratch
+  int64_t step_ ABSL_GUARDED_BY(mutex_) = 0;             // the last one that was formed
+  // Those that wait do so for blocks that nobody can give up now: tried again when something
+  // changes, and at this time.
+  bool blocked_ ABSL_GUARDED_BY(mutex_) = false;
+  Clock::time_point retry_at_ ABSL_GUARDED_BY(mutex_){};
   // Requests that the last step completed: their sequences tend to come back at once, and the next
   // step waits a moment for them.
   size_t expected_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -7,13 +7,12 @@
 
 namespace llmcore::core {
 
-absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config,
-                                                       const MemoryPlan& plan,
-                                                       const WeightSource& weights,
-                                                       std::unique_ptr<Backend> backend,
-                                                       const WorkControl& control) {
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
+    const ModelConfig& config, const MemoryPlan& plan, const WeightSource& weights,
+    std::unique_ptr<Backend> backend, const WorkControl& control, Scheduler scheduler) {
   std::unique_ptr<Engine> engine(new Engine);
   engine->plan_ = plan;
+  engine->scheduler_ = scheduler;
   engine->vocabulary_size_ = config.vocab_size;
   engine->backend_ = std::move(backend);
   Backend& device = *engine->backend_;
@@ -39,9 +38,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config
       const DecoderBuffers buffers,
       Decoder::TakeBuffers(config, DecoderLimitsOf(plan), &activations, &host));
   LLMCORE_ASSIGN_OR_RETURN(const StepBuffers step_buffers, StepBuffers::Take(plan, &host));
+  // What the host keeps for a step is free until there is one.
+  const DeviceMemory& host_memory = memory_of(MemoryCategory::kHost);
+  device.LendPackingMemory({static_cast<std::byte*>(host_memory.data()), host_memory.size()});
   LLMCORE_ASSIGN_OR_RETURN(
       DecoderWeights decoder_weights,
       LoadWeights(config, plan.weight_format, weights, &device, &weight_arena, control));
+  device.LendPackingMemory({});
   const KvShape kv_shape = KvShapeOf(config, plan.kv_format);
   const KvCache cache{kv_shape, memory_of(MemoryCategory::kKvCache).data(), plan.kv_blocks};
   const DeviceMemory& workspace = memory_of(MemoryCategory::kWorkspace);
@@ -50,20 +53,26 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config
   const BlockPoolShape pool = BlockPoolShapeOf(plan);
   LLMCORE_ASSIGN_OR_RETURN(void* const pool_memory, host.Take(static_cast<uint64_t>(pool.blocks) *
                                                               BlockPool::HostBytesPerBlock(pool)));
-  engine->pool_ = std::make_shared<BlockPool>(pool, pool_memory);
+  engine->sequences_ = std::make_shared<KvSequences>(std::make_shared<BlockPool>(pool, pool_memory),
+                                                     plan.kv_block_tokens);
+  if (!weight_arena.full() || !activations.full() || !host.full()) {
+    return absl::InternalError("the plan has bytes that loading does not need");
+  }
   engine->batcher_ = std::make_unique<Batcher>(
-      engine->plan_, Batcher::Device{&device,
-                                     engine->decoder_.get(),
-                                     &engine->turnstile_,
-                                     {static_cast<std::byte*>(workspace.data()), workspace.size()},
-                                     step_buffers,
-                                     config.vocab_size});
+      engine->plan_, scheduler,
+      Batcher::Device{&device,
+                      engine->decoder_.get(),
+                      engine->sequences_.get(),
+                      &engine->turnstile_,
+                      {static_cast<std::byte*>(workspace.data()), workspace.size()},
+                      step_buffers,
+                      config.vocab_size});
   LLMCORE_RETURN_IF_ERROR(engine->batcher_->Start());
   return engine;
 }
 
 KvSequence Engine::NewSequence() const {
-  return KvSequence(pool_, plan_.kv_block_tokens);
+  return KvSequence(sequences_);
 }
 
 absl::Status Engine::Extend(KvSequence* sequence, std::span<const int32_t> tokens, int64_t end,
@@ -79,6 +88,14 @@ absl::Status Engine::Submit(Request* request) {
   if (request->end > static_cast<int64_t>(tokens.size()) || request->end > plan_.max_context) {
     return absl::InternalError("a step past the end of its sequence");
   }
+  const auto blocks = static_cast<uint64_t>(plan_.kv_blocks);
+  const uint64_t wanted = request->sequence->BlocksFor(request->end);
+  if (wanted > blocks) {
+    return ResourceExhaustedError(absl::StrCat("a sequence of ", request->end, " tokens takes ",
+                                               wanted, " blocks of the KV cache, which has ",
+                                               blocks, " (kv_cache_tokens makes it larger)"),
+                                  (wanted - blocks) * saved_block_bytes());
+  }
   // Checked here, since a step that found it would fail for all its members.
   for (int64_t position = request->sequence->length(); position < request->end; ++position) {
     const int32_t token = tokens[static_cast<size_t>(position)];
@@ -89,6 +106,15 @@ absl::Status Engine::Submit(Request* request) {
   }
   batcher_->Submit(request);
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Engine::Step() {
+  if (scheduler_ != Scheduler::kManual) {
+    return absl::FailedPreconditionError(
+        "the model steps by itself: only one that is loaded with the scheduler \"manual\" is "
+        "stepped");
+  }
+  return batcher_->Step();
 }
 
 uint64_t Engine::saved_block_bytes() const {
@@ -136,7 +162,7 @@ absl::Status Engine::FillSequence(
 }
 
 PrefixCacheStatistics Engine::prefix_cache() const {
-  PrefixCacheStatistics statistics = pool_->statistics();
+  PrefixCacheStatistics statistics = sequences_->pool().statistics();
   statistics.computed_tokens = batcher_->prompt_tokens();
   return statistics;
 }

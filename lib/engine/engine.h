@@ -14,6 +14,7 @@
 #include "lib/base/status.h"
 #include "lib/engine/batcher.h"
 #include "lib/engine/request.h"
+#include "lib/engine/schedule.h"
 #include "lib/engine/turnstile.h"
 #include "lib/kv/kv_sequence.h"
 #include "lib/memory/memory_plan.h"
@@ -27,11 +28,10 @@ namespace llmcore::core {
 class Engine {
  public:
   // Allocates what `plan` says and loads the weights into it.
-  static absl::StatusOr<std::unique_ptr<Engine>> Create(const ModelConfig& config,
-                                                        const MemoryPlan& plan,
-                                                        const WeightSource& weights,
-                                                        std::unique_ptr<Backend> backend,
-                                                        const WorkControl& control);
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(
+      const ModelConfig& config, const MemoryPlan& plan, const WeightSource& weights,
+      std::unique_ptr<Backend> backend, const WorkControl& control,
+      Scheduler scheduler = Scheduler::kBackground);
 
   // Of the empty tenant; does not outlive the engine.
   KvSequence NewSequence() const;
@@ -44,10 +44,22 @@ class Engine {
                       int64_t first_logits, const CancelToken* cancel, LogitsSink sink);
   // The two halves of Extend, for a caller with several sequences: what it submits before it waits
   // shares steps. A request whose Submit succeeded is waited for, whatever becomes of the others.
+  // RESOURCE_EXHAUSTED: the whole KV cache is too small. Where other sequences hold it, the request
+  // waits until they have given up enough, as lib/kv/preemption.h says.
   absl::Status Submit(Request* request);
   absl::Status Wait(Request* request, const CancelToken* cancel) {
     return batcher_->Wait(request, cancel);
   }
+  // Waiting without blocking: whether the request is done, or was to be cancelled. Its status is
+  // then to be read.
+  bool Poll(Request* request, const CancelToken* cancel) { return batcher_->Poll(request, cancel); }
+  // Takes back a request that was submitted and is not waited for. What its steps so far computed
+  // stays.
+  void Withdraw(Request* request) { batcher_->Withdraw(request); }
+
+  // Runs one step in the calling thread. False, at once, when there is nothing that one could do.
+  // FAILED_PRECONDITION unless the scheduler is manual.
+  absl::StatusOr<bool> Step();
 
   // Bytes of the KV blocks of one block id, layer by layer, for saved sessions.
   uint64_t saved_block_bytes() const;
@@ -64,10 +76,13 @@ class Engine {
 
   const MemoryPlan& plan() const { return plan_; }
   int32_t vocabulary_size() const { return vocabulary_size_; }
-  int32_t free_kv_blocks() const { return pool_->free_blocks(); }  // cached ones included
+  // Cached ones included.
+  int32_t free_kv_blocks() const { return sequences_->pool().free_blocks(); }
   PrefixCacheStatistics prefix_cache() const;
-  PoolSnapshot SnapshotPool() const { return pool_->Snapshot(); }
+  PoolSnapshot SnapshotPool() const { return sequences_->pool().Snapshot(); }
   size_t waiting() const { return batcher_->waiting(); }  // requests that no step has taken yet
+  // Batcher::CheckInvariants.
+  absl::Status CheckInvariants() const { return batcher_->CheckInvariants(); }
   std::string KvLayoutName() const;
   std::string BackendDescription() const { return backend_->Description(); }
 
@@ -76,11 +91,12 @@ class Engine {
 
   MemoryPlan plan_;
   int32_t vocabulary_size_ = 0;
+  Scheduler scheduler_ = Scheduler::kBackground;
   std::unique_ptr<Backend> backend_;
   // The whole allocation, in the order of MemoryCategory; destroyed before the backend.
   std::vector<std::unique_ptr<DeviceMemory>> memory_;
   std::unique_ptr<Decoder> decoder_;
-  std::shared_ptr<BlockPool> pool_;
+  std::shared_ptr<KvSequences> sequences_;
   Turnstile turnstile_;               // held while a step uses the backend and the buffers
   std::unique_ptr<Batcher> batcher_;  // last: its thread uses all of the above
 };

@@ -1,11 +1,13 @@
 #include "lib/engine/plan_memory.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/checked.h"
 #include "lib/engine/step_buffers.h"
 #include "lib/model/decoder_weights.h"
+#include "lib/sampling/sampler.h"
 
 namespace llmcore::core {
 namespace {
@@ -67,30 +69,82 @@ absl::Status CheckRequest(const MemoryRequest& request, const ModelConfig& confi
   return absl::OkStatus();
 }
 
-// All parts of the plan but the KV cache, for steps of plan->max_batch_tokens rows.
-absl::Status PlanFixedParts(const ModelConfig& config, bool weights_packed, const Backend& backend,
-                            MemoryPlan* plan) {
-  const auto part = [plan](MemoryCategory category) -> uint64_t& {
-    return plan->bytes[static_cast<int>(category)];
-  };
-  const DecoderLimits limits = DecoderLimitsOf(*plan);
-  Arena activations;
-  Arena host;
-  LLMCORE_RETURN_IF_ERROR(Decoder::TakeBuffers(config, limits, &activations, &host).status());
-  LLMCORE_RETURN_IF_ERROR(StepBuffers::Take(*plan, &host).status());
+uint64_t& Part(MemoryPlan* plan, MemoryCategory category) {
+  return plan->bytes[static_cast<int>(category)];
+}
+
+// The parts that no size of a step changes.
+absl::Status PlanWeights(const ModelConfig& config, bool packed, const Backend& backend,
+                         MemoryPlan* plan) {
   LLMCORE_ASSIGN_OR_RETURN(const WeightSizes weights,
-                           WeightBytes(config, plan->weight_format, weights_packed, backend));
-  const auto weight_bytes = CheckedAdd(weights.allocated, weights.mapped);
-  if (!weight_bytes.has_value()) {
+                           WeightBytes(config, plan->weight_format, packed, backend));
+  const auto bytes = CheckedAdd(weights.allocated, weights.mapped);
+  if (!bytes.has_value()) {
     return absl::ResourceExhaustedError("the weights are larger than any memory");
   }
-  part(MemoryCategory::kWeights) = *weight_bytes;
+  Part(plan, MemoryCategory::kWeights) = *bytes;
   plan->mapped_bytes = weights.mapped;
-  part(MemoryCategory::kActivations) = activations.used();
-  part(MemoryCategory::kHost) = host.used();
-  part(MemoryCategory::kWorkspace) =
-      backend.WorkspaceBytes(Decoder::WorkspaceLimits(config, limits));
   return absl::OkStatus();
+}
+
+// The other parts, for a KV cache of `blocks` blocks. A context of which it cannot hold one
+// sequence becomes shorter. No part gets smaller with more blocks.
+absl::Status PlanBlocks(const ModelConfig& config, uint64_t blocks, const Backend& backend,
+                        MemoryPlan* plan) {
+  const auto block_bytes = CheckedMultiply(backend.KvBlockBytes(KvShapeOf(config, plan->kv_format)),
+                                           static_cast<uint64_t>(config.num_layers));
+  if (!block_bytes.has_value() || *block_bytes == 0) {
+    return absl::ResourceExhaustedError("a KV block is larger than any memory");
+  }
+  const auto kv_bytes = CheckedMultiply(blocks, *block_bytes);
+  if (!kv_bytes.has_value()) {
+    return absl::ResourceExhaustedError("the KV cache is larger than any memory");
+  }
+  plan->kv_blocks = static_cast<int32_t>(blocks);
+  plan->max_context =
+      static_cast<int32_t>(std::min<int64_t>(plan->max_context, plan->kv_cache_tokens()));
+  Arena activations;
+  Arena host;
+  const DecoderLimits limits = DecoderLimitsOf(*plan);
+  LLMCORE_RETURN_IF_ERROR(Decoder::TakeBuffers(config, limits, &activations, &host).status());
+  LLMCORE_RETURN_IF_ERROR(StepBuffers::Take(*plan, &host).status());
+  const uint64_t pool_bytes = blocks * BlockPool::HostBytesPerBlock(BlockPoolShapeOf(*plan));
+  LLMCORE_RETURN_IF_ERROR(host.Take(pool_bytes).status());
+  Part(plan, MemoryCategory::kKvCache) = *kv_bytes;
+  Part(plan, MemoryCategory::kActivations) = activations.used();
+  Part(plan, MemoryCategory::kHost) = std::max(host.used(), backend.PackingHostBytes());
+  Part(plan, MemoryCategory::kWorkspace) =
+      backend.WorkspaceBytes(Decoder::WorkspaceLimits(config, limits));
+  std::optional<uint64_t> sum = 0;
+  for (const uint64_t bytes : plan->bytes) {
+    if (sum.has_value()) sum = CheckedAdd(*sum, bytes);
+  }
+  if (!sum.has_value()) return absl::ResourceExhaustedError("the model is larger than any memory");
+  return absl::OkStatus();
+}
+
+// The most blocks, but at least `least`, whose bytes are no more than `share` of what `available`
+// leaves beside the other parts.
+uint64_t MostBlocks(const ModelConfig& config, const Backend& backend, const MemoryPlan& plan,
+                    uint64_t least, uint64_t available, double share) {
+  const auto fits = [&](uint64_t blocks) {
+    MemoryPlan candidate = plan;
+    if (!PlanBlocks(config, blocks, backend, &candidate).ok()) return false;
+    const uint64_t cache = Part(&candidate, MemoryCategory::kKvCache);
+    const uint64_t others = candidate.total() - cache;
+    return others <= available &&
+           static_cast<double>(cache) <= static_cast<double>(available - others) * share;
+  };
+  uint64_t most = Blocks(kMaxKvTokens);
+  while (least < most) {
+    const uint64_t middle = most - (most - least) / 2;
+    if (fits(middle)) {
+      least = middle;
+    } else {
+      most = middle - 1;
+    }
+  }
+  return least;
 }
 
 }  // namespace
@@ -129,54 +183,39 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
   // More sequences than tokens never fit in a step.
   plan.max_batch_sequences =
       std::min(request.max_batch_sequences.value_or(kDefaultBatchSequences), plan.max_batch_tokens);
-  LLMCORE_RETURN_IF_ERROR(PlanFixedParts(config, request.weights_packed, backend, &plan));
+  plan.longest_context = LongestContext(config);
+  plan.session_bytes = static_cast<uint64_t>(config.vocab_size) * sizeof(float) +
+                       Sampler::ScratchBytes(config.vocab_size);
+  LLMCORE_RETURN_IF_ERROR(PlanWeights(config, request.weights_packed, backend, &plan));
 
-  const auto block_bytes = CheckedMultiply(backend.KvBlockBytes(KvShapeOf(config, plan.kv_format)),
-                                           static_cast<uint64_t>(config.num_layers));
-  if (!block_bytes.has_value() || *block_bytes == 0) {
-    return absl::ResourceExhaustedError("a KV block is larger than any memory");
-  }
-  const uint64_t host_block_bytes = BlockPool::HostBytesPerBlock(BlockPoolShapeOf(plan));
-  // A budget may leave less than a whole context: unless that was asked for, a smaller one will do.
-  const int64_t least_context =
-      request.max_context.value_or(std::min<int32_t>(plan.max_context, kLeastContext));
-  const uint64_t fixed = plan.total();
   uint64_t blocks;
   if (request.kv_cache_tokens.has_value()) {
     blocks = Blocks(*request.kv_cache_tokens);
+    if (request.max_context.has_value() && blocks < Blocks(*request.max_context)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("kv_cache_tokens = ", *request.kv_cache_tokens,
+                       " cannot hold max_context = ", *request.max_context));
+    }
   } else if (request.memory_budget.has_value() || request.kv_cache_fraction.has_value()) {
-    const uint64_t available = request.memory_budget.value_or(request.free_memory);
-    const uint64_t rest = available > fixed ? available - fixed : 0;
-    const double share = request.kv_cache_fraction.value_or(1.0);
-    blocks = static_cast<uint64_t>(static_cast<double>(rest) * share) /
-             (*block_bytes + host_block_bytes);
-    blocks = std::clamp(blocks, Blocks(least_context), Blocks(kMaxKvTokens));
+    // A budget may leave less than a whole context: unless that was asked for, a smaller one will
+    // do.
+    const int32_t least_context =
+        request.max_context.value_or(std::min(plan.max_context, kLeastContext));
+    blocks = MostBlocks(config, backend, plan, Blocks(least_context),
+                        request.memory_budget.value_or(request.free_memory),
+                        request.kv_cache_fraction.value_or(1.0));
   } else {
     blocks = Blocks(std::max<int64_t>(plan.max_context, kDefaultKvTokens));
   }
-  plan.kv_blocks = static_cast<int32_t>(blocks);
-  plan.max_context =
-      static_cast<int32_t>(std::min<int64_t>(plan.max_context, plan.kv_cache_tokens()));
-  if (request.max_context.has_value() && plan.max_context < *request.max_context) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("kv_cache_tokens = ", *request.kv_cache_tokens,
-                     " cannot hold max_context = ", *request.max_context));
-  }
-  const auto kv_bytes = CheckedMultiply(blocks, *block_bytes);
-  const uint64_t host_bytes = blocks * host_block_bytes;  // of at most 2^30 tokens
-  if (!kv_bytes.has_value() || !CheckedAdd(*kv_bytes, fixed + host_bytes).has_value()) {
-    return absl::ResourceExhaustedError("the KV cache is larger than any memory");
-  }
-  plan.bytes[static_cast<int>(MemoryCategory::kKvCache)] = *kv_bytes;
-  plan.bytes[static_cast<int>(MemoryCategory::kHost)] += host_bytes;
+  LLMCORE_RETURN_IF_ERROR(PlanBlocks(config, blocks, backend, &plan));
 
   if (enforce_budget && request.memory_budget.has_value() &&
       plan.total() > *request.memory_budget) {
     return ResourceExhaustedError(
-        absl::StrCat("memory_budget of ", *request.memory_budget,
-                     " bytes is too small: ", plan.total(), " bytes would do (weights ",
-                     plan.bytes[static_cast<int>(MemoryCategory::kWeights)], ", KV cache ",
-                     *kv_bytes, " for ", plan.kv_cache_tokens(), " tokens)"),
+        absl::StrCat(
+            "memory_budget of ", *request.memory_budget, " bytes is too small: ", plan.total(),
+            " bytes would do (weights ", Part(&plan, MemoryCategory::kWeights), ", KV cache ",
+            Part(&plan, MemoryCategory::kKvCache), " for ", plan.kv_cache_tokens(), " tokens)"),
         plan.total());
   }
   return plan;

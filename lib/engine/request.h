@@ -3,6 +3,7 @@
 #define LLMCORE_LIB_ENGINE_REQUEST_H_
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <span>
@@ -20,10 +21,17 @@ namespace llmcore::core {
 // at the same time. It must not block.
 using LogitsSink = absl::FunctionRef<void(int64_t position, std::span<const float> logits)>;
 
+struct RequestTerms {
+  int32_t priority = 0;  // -kMaxPriority to kMaxPriority; higher ones come earlier
+  // When it fails with DEADLINE_EXCEEDED, unless it is done.
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+};
+
 // Computes positions [sequence->length(), end) of `tokens`, those of the whole sequence, and gives
 // `sink` the logits of those from `first_logits` on. Positions before may come from the prefix
-// cache instead, with the same bits. What it names belongs to the engine from Engine::Submit until
-// the request is done.
+// cache instead, with the same bits. Its sequence may lose blocks to another request before a step
+// takes it, and is then computed from further back. What it names belongs to the engine from
+// Engine::Submit until the request is done.
 struct Request {
   Request(KvSequence* kv, std::span<const int32_t> ids, int64_t to, int64_t logits_from,
           LogitsSink receive)
@@ -36,6 +44,7 @@ struct Request {
   const int64_t end;
   const int64_t first_logits;
   const LogitsSink sink;
+  RequestTerms terms;
 
   // What the prefix cache may save: nothing that logits are wanted of, and never all of it.
   std::span<const int32_t> adoptable() const {
@@ -50,7 +59,9 @@ struct Request {
     kDone,
   };
   State state = State::kQueued;
-  bool decode = false;  // as it was submitted
+  bool decode = false;  // wants one position; as a step last looked at it
+  int64_t turn = 0;     // Demand::turn
+  bool missed = false;  // found no blocks for the step that is being formed
   absl::Status status;  // when done
   std::condition_variable done;
 };

@@ -9,48 +9,54 @@ namespace {
 // with that: a step that misses it by the moment should still be short. In seconds.
 constexpr double kGrace = 0.02;
 
-// The least chunk: with fewer rows a prompt would hardly be faster than its own decoding.
-constexpr int32_t kLeastRows = 8;
+// Steps get slower for good when sequences get longer or more: about fifty follow that.
+constexpr double kWeightOfSlower = 0.02;
 
-// What is left of a budget, handed out in turn.
-class Allotment {
- public:
-  Allotment(const StepBudget& budget, std::span<Share> shares) : left_(budget), shares_(shares) {}
+// A decode is over in one step, and somebody reads along: it comes before prompts that wait for no
+// more steps than these. Where decodes fill every step, prompts get a turn after them.
+constexpr int64_t kHeadStartOfDecodes = 4;
 
-  void Offer(size_t index, const Demand& demand) {
-    if (left_.sequences == static_cast<int32_t>(used_)) return;
-    int64_t rows = std::min<int64_t>(demand.rows, left_.rows);
-    if (!demand.decode) rows = std::min<int64_t>(rows, left_.prefill_rows);
-    // End with as many rows of logits as there are left.
-    rows = std::min(rows, demand.silent_rows + (left_.sequences - logit_rows_));
-    if (rows <= 0) return;
-    const auto wanted = static_cast<int32_t>(std::max<int64_t>(0, rows - demand.silent_rows));
-    shares_[used_++] = {index, static_cast<int32_t>(rows), wanted};
-    logit_rows_ += wanted;
-    left_.rows -= static_cast<int32_t>(rows);
-    if (!demand.decode) left_.prefill_rows -= static_cast<int32_t>(rows);
-  }
+bool ComesBefore(const Demand& a, const Demand& b) {
+  const int64_t turn_a = a.turn - (a.decode ? kHeadStartOfDecodes : 0);
+  const int64_t turn_b = b.turn - (b.decode ? kHeadStartOfDecodes : 0);
+  return turn_a != turn_b ? turn_a < turn_b : a.request < b.request;
+}
 
-  size_t used() const { return used_; }
-
- private:
-  StepBudget left_;
-  std::span<Share> shares_;
-  size_t used_ = 0;
-  int32_t logit_rows_ = 0;
-};
+// The part of `left` that a demand takes; no rows when there is none.
+Share ShareOf(const Demand& demand, const StepBudget& left) {
+  Share share;
+  if (left.sequences == 0) return share;
+  int64_t rows = std::min<int64_t>(demand.rows, left.rows);
+  if (!demand.decode) rows = std::min<int64_t>(rows, left.prefill_rows);
+  // End with as many rows of logits as there are left.
+  rows = std::min(rows, demand.silent_rows + left.logit_rows);
+  if (rows <= 0) return share;
+  share.rows = static_cast<int32_t>(rows);
+  share.logit_rows = static_cast<int32_t>(std::max<int64_t>(0, rows - demand.silent_rows));
+  return share;
+}
 
 }  // namespace
 
-size_t Schedule(std::span<const Demand> demands, const StepBudget& budget,
-                std::span<Share> shares) {
-  Allotment allotment(budget, shares);
-  for (const bool decode : {true, false}) {
-    for (size_t i = 0; i < demands.size(); ++i) {
-      if (demands[i].decode == decode) allotment.Offer(i, demands[i]);
-    }
+void StepBudget::Take(const Demand& demand, const Share& share) {
+  --sequences;
+  rows -= share.rows;
+  logit_rows -= share.logit_rows;
+  if (!demand.decode) prefill_rows -= share.rows;
+}
+
+size_t Schedule(std::span<Demand> demands, const StepBudget& budget, std::span<Share> shares) {
+  std::sort(demands.begin(), demands.end(), ComesBefore);
+  StepBudget left = budget;
+  size_t count = 0;
+  for (size_t i = 0; i < demands.size(); ++i) {
+    Share share = ShareOf(demands[i], left);
+    if (share.rows == 0) continue;
+    share.demand = i;
+    shares[count++] = share;
+    left.Take(demands[i], share);
   }
-  return allotment.used();
+  return count;
 }
 
 int32_t PrefillPacer::rows(int32_t decodes, double now) const {
@@ -62,9 +68,10 @@ void PrefillPacer::Record(int32_t decodes, int32_t prefill_rows, double seconds,
   if (decodes == 0) return;
   last_decode_ = now;
   if (prefill_rows == 0) {
-    constexpr double kNew = 0.25;  // the mean of about the last four
-    decode_seconds_ =
-        decode_seconds_ == 0 ? seconds : decode_seconds_ + kNew * (seconds - decode_seconds_);
+    // The time of a step that nothing disturbs: a slow one counts little, since the ones before a
+    // prompt decide for as long as it is read.
+    const double weight = decode_seconds_ == 0 || seconds < decode_seconds_ ? 1 : kWeightOfSlower;
+    decode_seconds_ += weight * (seconds - decode_seconds_);
     return;
   }
   if (decode_seconds_ == 0 || seconds <= 0) return;

@@ -9,11 +9,25 @@
 
 namespace llmcore::core {
 
+// Who runs the steps of a model.
+enum class Scheduler : uint8_t {
+  kBackground,  // a thread of its own
+  kManual,      // its callers: those that wait for something, and Engine::Step
+};
+
+// By so many steps a request comes earlier for each unit of its priority, before others that asked
+// when it did. So who waits longer than that comes first whatever their priorities: nobody starves,
+// and a session of priority 1 leaves those of priority 0 about one turn in 65.
+inline constexpr int64_t kStepsPerPriority = 64;
+inline constexpr int32_t kMaxPriority = 100;  // and the least is -100
+
 // What a waiting request still wants.
 struct Demand {
   bool decode = false;      // one position, whose logits somebody waits for
   int64_t rows = 0;         // positions that are not computed; 0: it sits this step out
   int64_t silent_rows = 0;  // how many of them come before the first whose logits are wanted
+  int64_t turn = 0;         // the step since which it waits, less kStepsPerPriority * priority
+  size_t request = 0;       // the caller's name for it; of two that are equal the lower comes first
 };
 
 // Its part of a step.
@@ -26,13 +40,16 @@ struct Share {
 struct StepBudget {
   int32_t rows = 0;
   int32_t prefill_rows = 0;  // rows of requests that are no decodes
-  int32_t sequences = 0;     // also the rows of logits that a step gives
+  int32_t sequences = 0;
+  int32_t logit_rows = 0;
+
+  void Take(const Demand& demand, const Share& share);
 };
 
-// Decodes come first, so that a long prompt never keeps them waiting, and prompts fill what is
-// left in chunks; among equals the order of `demands` decides. Writes to `shares`, which has room
-// for budget.sequences, and returns how many there are.
-size_t Schedule(std::span<const Demand> demands, const StepBudget& budget, std::span<Share> shares);
+// Sorts `demands` into the order in which they are served: by turn, and decodes a few steps
+// earlier, so that a long prompt does not keep them waiting. Prompts fill what is left in chunks.
+// Writes to `shares`, which has room for budget.sequences, and returns how many there are.
+size_t Schedule(std::span<Demand> demands, const StepBudget& budget, std::span<Share> shares);
 
 // How many rows of prompts a step may hold besides decodes. A step takes longer with each of them,
 // and whoever waits for a decode feels it: the pacer keeps steps of both below twice the time of
@@ -48,8 +65,11 @@ class PrefillPacer {
   void Record(int32_t decodes, int32_t prefill_rows, double seconds, double now);
 
  private:
+  // The least chunk: with fewer rows a prompt would hardly be faster than its own decoding.
+  static constexpr int32_t kLeastRows = 8;
+
   const int32_t max_rows_;
-  int32_t rows_ = 32;  // beside decodes: the cost of a row falls little beyond
+  int32_t rows_ = kLeastRows;  // beside decodes
   double decode_seconds_ = 0;
   double last_decode_ = -std::numeric_limits<double>::infinity();
 };

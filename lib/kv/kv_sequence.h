@@ -12,6 +12,7 @@
 #include "lib/base/checked.h"
 #include "lib/base/status.h"
 #include "lib/kv/block_pool.h"
+#include "lib/kv/kv_sequences.h"
 
 namespace llmcore::core {
 
@@ -40,31 +41,33 @@ class KvReservation {
   friend class KvSequence;
   void Release();
 
-  BlockPool* pool_ = nullptr;  // NULL: nothing is reserved
+  KvSequences* all_ = nullptr;  // NULL: nothing is reserved
   std::span<BlockId> table_;
   int64_t end_ = 0;
   size_t first_new_ = 0;  // table_[first_new_..] were taken
   BlockCopy copy_;
 };
 
-// Used by one thread at a time. Several sequences may share blocks of one pool.
+// Used by one thread at a time. Several sequences may share blocks of one pool. While a sequence is
+// in nobody's hands, its last blocks may be taken for a request of another (KvSequences::MakeRoom):
+// it is then shorter, and whoever has the tokens computes the rest again, to the same bits.
 class KvSequence {
  public:
-  KvSequence(std::shared_ptr<BlockPool> pool, int32_t block_tokens)
-      : pool_(std::move(pool)), block_tokens_(block_tokens) {}
-  KvSequence(KvSequence&&) = default;
+  explicit KvSequence(std::shared_ptr<KvSequences> all);
+  KvSequence(KvSequence&& other) noexcept;
   KvSequence& operator=(KvSequence&&) = delete;
   ~KvSequence();
 
-  std::span<const BlockId> blocks() const { return blocks_; }
-  int64_t length() const { return length_; }  // computed positions
-  int32_t block_tokens() const { return block_tokens_; }
+  // Stays as it is while the sequence is pinned or part of a step.
+  std::span<const BlockId> blocks() const;
+  int64_t length() const;  // computed positions
+  int32_t block_tokens() const { return all_->block_tokens(); }
   size_t BlocksFor(int64_t positions) const {
-    return CeilDivide(static_cast<uint64_t>(positions), static_cast<uint64_t>(block_tokens_));
+    return CeilDivide(static_cast<uint64_t>(positions), static_cast<uint64_t>(block_tokens()));
   }
 
   // Takes the memory of a block table for `end` positions, so that Commit needs none.
-  void PrepareTable(int64_t end) { blocks_.reserve(BlocksFor(end)); }
+  void PrepareTable(int64_t end);
 
   // Takes blocks for writes to positions [length, end), in place of a shared block that holds
   // position `length` too; `end` > length. The sequence stays as it is. `table`, of at least
@@ -77,7 +80,7 @@ class KvSequence {
 
   // The prefix cache (block_pool.h). `tokens` are those of the sequence from its first position on;
   // a tenant is set before there are any.
-  void set_tenant(const CacheTenant& tenant) { tenant_ = tenant; }
+  void SetTenant(const CacheTenant& tenant);
   // Goes on with blocks that hold the next of `tokens` already, as far as there are any. Allocates
   // nothing after PrepareTable.
   void AdoptPrefix(std::span<const int32_t> tokens);
@@ -86,7 +89,7 @@ class KvSequence {
   void PublishBlocks(std::span<const int32_t> tokens);
   // Its positions were not computed here but read from somewhere: others do not adopt them, nor
   // what follows them.
-  void KeepToItself() { private_ = true; }
+  void KeepToItself();
   // Whether its next block is the same as that of another sequence, which is about to compute
   // `other_tokens`: then it could adopt the block in place of computing it too.
   bool NextBlockEquals(const KvSequence& other, std::span<const int32_t> tokens,
@@ -98,19 +101,55 @@ class KvSequence {
   // A sequence with the same blocks, all shared.
   KvSequence Fork() const;
 
+  // A request of it waits for a step from BeginRequest on, and is part of one while it is pinned.
+  // `turn`: where it stands, by KvSequences::NextStep, unless its reply has a standing already.
+  void BeginRequest(int64_t priority_steps);
+  void EndRequest();
+  // While a reply goes on, its blocks are not the first to be taken between two requests.
+  void SetReplying(bool replying);
+  // Its blocks stay while it is pinned; of a sequence that waits or that nobody computes with.
+  void SetPinned(bool pinned);
+
  private:
-  size_t FullBlocks() const { return static_cast<size_t>(length_ / block_tokens_); }
+  friend class KvSequences;
+
+  // Those below are called under the lock of `all_`.
+
+  // The blocks that a reservation up to `end` takes at least, when `dropped` says how many
+  // references each block is about to lose (empty: none).
+  size_t NeedLocked(int64_t end, std::span<const int32_t> dropped) const;
+  void TruncateLocked(int64_t length);
+  size_t FullBlocks() const { return static_cast<size_t>(length_ / block_tokens()); }
   void DropLast();
   PrefixIndex::Key KeyOf(std::span<const int32_t> tokens, size_t index) const;
   bool CanAdopt(std::span<const int32_t> tokens) const;
 
-  std::shared_ptr<BlockPool> pool_;
-  const int32_t block_tokens_;
+  std::shared_ptr<KvSequences> all_;
+  // Guarded by the lock of `all_`.
+  size_t index_ = 0;  // among its sequences
   std::vector<BlockId> blocks_;
   int64_t length_ = 0;
   CacheTenant tenant_;
   size_t indexed_ = 0;    // blocks from the first on that it knows to be in the prefix cache
   bool private_ = false;  // see KeepToItself; until nothing is left
+  bool waiting_ = false;
+  bool replying_ = false;
+  bool pinned_ = false;
+  int64_t last_used_ = 0;
+  int64_t began_ = 0;    // step in which the present standing was given
+  KvStanding standing_;  // ticket 0: none
+};
+
+// Keeps a sequence's blocks in place while somebody reads them.
+class KvPin {
+ public:
+  explicit KvPin(KvSequence* sequence) : sequence_(sequence) { sequence_->SetPinned(true); }
+  KvPin(const KvPin&) = delete;
+  KvPin& operator=(const KvPin&) = delete;
+  ~KvPin() { sequence_->SetPinned(false); }
+
+ private:
+  KvSequence* const sequence_;
 };
 
 }  // namespace llmcore::core

@@ -32,6 +32,8 @@ class Arena {
   }
 
   uint64_t used() const { return used_; }
+  // Every byte of the range was cut: it was planned for just these pieces.
+  bool full() const { return used_ == capacity_; }
 
  private:
   static absl::StatusOr<uint64_t> ArrayBytes(uint64_t count, uint64_t size);

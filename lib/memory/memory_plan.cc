@@ -36,14 +36,15 @@ std::string MemoryPlan::ToJson() const {
   }
   absl::StrAppend(&json, "}, \"device\": ");
   AppendJsonString(device, &json);
-  absl::StrAppend(&json, ", \"weight_format\": \"", WeightFormatName(weight_format),
-                  "\", \"kv_format\": \"", KvFormatName(kv_format), "\", \"activation_format\": \"",
-                  ActivationFormatName(activation_format), "\", \"max_context\": ", max_context,
-                  ", \"max_batch_tokens\": ", max_batch_tokens,
-                  ", \"max_batch_sequences\": ", max_batch_sequences,
-                  ", \"kv_cache_tokens\": ", kv_cache_tokens(),
-                  ", \"kv_block_tokens\": ", kv_block_tokens,
-                  ", \"prefix_cache\": ", prefix_cache ? "true" : "false", "}");
+  absl::StrAppend(
+      &json, ", \"weight_format\": \"", WeightFormatName(weight_format), "\", \"kv_format\": \"",
+      KvFormatName(kv_format), "\", \"activation_format\": \"",
+      ActivationFormatName(activation_format), "\", \"max_context\": ", max_context,
+      ", \"max_batch_tokens\": ", max_batch_tokens,
+      ", \"max_batch_sequences\": ", max_batch_sequences,
+      ", \"kv_cache_tokens\": ", kv_cache_tokens(), ", \"kv_block_tokens\": ", kv_block_tokens,
+      ", \"prefix_cache\": ", prefix_cache ? "true" : "false",
+      ", \"longest_context\": ", longest_context, ", \"session_bytes\": ", session_bytes, "}");
   return json;
 }
 

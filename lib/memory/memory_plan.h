@@ -39,6 +39,11 @@ struct MemoryPlan {
   int32_t kv_block_tokens = 0;
   bool prefix_cache = false;  // blocks are found again by their tokens
 
+  // Beside the plan. What one session takes of the host's heap for itself: a copy of the logits of
+  // its last position, once they are asked for, and the scratch of its sampler, once it generates.
+  uint64_t session_bytes = 0;
+  int32_t longest_context = 0;  // that the model was made for: max_context may be up to that
+
   uint64_t total() const;
   int64_t kv_cache_tokens() const { return int64_t{kv_blocks} * kv_block_tokens; }
   // {"total_bytes": n, "mapped_bytes": n, "bytes": {"weights": n, ...}, "device": ..., ...}

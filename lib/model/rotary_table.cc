@@ -1,6 +1,7 @@
 #include "lib/model/rotary_table.h"
 
 #include <cmath>
+#include <span>
 
 namespace llmcore::core {
 
@@ -18,23 +19,20 @@ void RotaryTable::Fill(const Batch& batch, float* cos_sin) const {
 }
 
 void RotaryTable::FillRow(int64_t position, float* cos_sin) const {
+  std::span<const float> inverse = frequencies_.inverse;
   if (config_.rope.scaling == RopeScaling::kDynamic &&
       position >= config_.max_position_embeddings) {
-    FillAngles(RopeInverseFrequencies(config_, position + 1), position, cos_sin);
-  } else {
-    FillAngles(frequencies_, position, cos_sin);
+    // In the place of the row's cosines, each of which is computed after its frequency was read.
+    FillDynamicFrequencies(config_, position + 1, {cos_sin, inverse.size()});
+    inverse = {cos_sin, inverse.size()};
   }
-}
-
-void RotaryTable::FillAngles(const RopeFrequencies& frequencies, int64_t position,
-                             float* cos_sin) const {
   // Angles are rounded to f32 before cos and sin, as in the model code.
   const auto p = static_cast<float>(position);
-  const size_t half = static_cast<size_t>(config_.head_dim) / 2;
+  const size_t half = inverse.size();
   for (size_t i = 0; i < half; ++i) {
-    const float angle = p * frequencies.inverse[i];
-    cos_sin[i] = std::cos(angle) * frequencies.attention_scale;
-    cos_sin[half + i] = std::sin(angle) * frequencies.attention_scale;
+    const float angle = p * inverse[i];
+    cos_sin[i] = std::cos(angle) * frequencies_.attention_scale;
+    cos_sin[half + i] = std::sin(angle) * frequencies_.attention_scale;
   }
 }
 

@@ -2,15 +2,13 @@
 #ifndef LLMCORE_LIB_MODEL_ROTARY_TABLE_H_
 #define LLMCORE_LIB_MODEL_ROTARY_TABLE_H_
 
-#include <vector>
-
 #include "lib/backend/backend.h"
 #include "lib/config/model_config.h"
 #include "lib/config/rope.h"
 
 namespace llmcore::core {
 
-// Immutable, thread-safe.
+// Immutable, thread-safe. Allocates nothing after its construction.
 class RotaryTable {
  public:
   explicit RotaryTable(const ModelConfig& config);
@@ -23,7 +21,6 @@ class RotaryTable {
 
  private:
   void FillRow(int64_t position, float* cos_sin) const;
-  void FillAngles(const RopeFrequencies& frequencies, int64_t position, float* cos_sin) const;
 
   const ModelConfig config_;
   const RopeFrequencies frequencies_;

@@ -30,8 +30,8 @@ Branches BranchesOf(std::span<const Beam> beams, const Branches& parents) {
 
 class Searcher {
  public:
-  Searcher(Engine* engine, const CancelToken* cancel, BeamSearch* search)
-      : engine_(engine), cancel_(cancel), search_(search) {}
+  Searcher(Engine* engine, const RequestTerms& terms, const CancelToken* cancel, BeamSearch* search)
+      : engine_(engine), terms_(terms), cancel_(cancel), search_(search) {}
 
   // Up to `room` tokens after a prompt, of which `logits` are those of the last position.
   absl::Status Run(const KvSequence& sequence, std::span<const TokenId> prompt,
@@ -55,9 +55,9 @@ class Searcher {
     std::vector<Branch*> pointers;
     for (const auto& branch : branches) pointers.push_back(branch.get());
     Prepare(branches.size());
-    return ComputeTogether(engine_, pointers, cancel_, [&](size_t i, std::span<const float> row) {
-      Look(i, branches[i]->tokens.size(), row);
-    });
+    return ComputeTogether(
+        engine_, pointers, terms_, cancel_,
+        [&](size_t i, std::span<const float> row) { Look(i, branches[i]->tokens.size(), row); });
   }
 
   void Prepare(size_t beams) {
@@ -79,6 +79,7 @@ class Searcher {
   }
 
   Engine* const engine_;
+  const RequestTerms terms_;
   const CancelToken* const cancel_;
   BeamSearch* const search_;
   std::vector<absl::Status> statuses_;           // of each beam
@@ -115,8 +116,9 @@ absl::StatusOr<std::vector<Answer>> Session::BeamAnswers(const BeamSearchParams&
     full = FinishReason::kMaxTokens;
   }
   BeamSearch search(params, model_->end_of_text());
-  LLMCORE_RETURN_IF_ERROR(state.TakeCancel(Searcher(&model_->engine(), &state.cancel, &search)
-                                               .Run(state.sequence, prompt, state.logits, room)));
+  LLMCORE_RETURN_IF_ERROR(
+      state.TakeCancel(Searcher(&model_->engine(), state.terms, &state.cancel, &search)
+                           .Run(state.sequence, prompt, state.logits, room)));
   std::vector<Answer> answers;
   for (Beam& beam : search.Finish()) {
     Answer& answer = answers.emplace_back();

@@ -19,7 +19,8 @@ class Part {
   Part& operator=(const Part&) = delete;
   ~Part() { Wait(nullptr).IgnoreError(); }
 
-  absl::Status Submit() {
+  absl::Status Submit(const RequestTerms& terms) {
+    request_.terms = terms;
     const absl::Status status = engine_->Submit(&request_);
     pending_ = status.ok();
     return status;
@@ -44,13 +45,14 @@ class Part {
 }  // namespace
 
 absl::Status ComputeTogether(Engine* engine, std::span<Branch* const> branches,
-                             const CancelToken* cancel, BranchSink sink) {
+                             const RequestTerms& terms, const CancelToken* cancel,
+                             BranchSink sink) {
   if (cancel != nullptr && cancel->cancelled()) return CancelledError("computing a step");
   std::deque<Part> parts;
   for (size_t i = 0; i < branches.size(); ++i) parts.emplace_back(engine, branches[i], i, sink);
   absl::Status status;
   for (Part& part : parts) {
-    if (status.ok()) status = part.Submit();
+    if (status.ok()) status = part.Submit(terms);
   }
   for (Part& part : parts) status.Update(part.Wait(cancel));
   return status;

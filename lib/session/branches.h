@@ -28,7 +28,8 @@ struct Branch {
 // logits of the last position of branches[i], as a LogitsSink is called: on threads of the engine,
 // for several branches at the same time. The first error of any of them, when all have ended.
 absl::Status ComputeTogether(
-    Engine* engine, std::span<Branch* const> branches, const CancelToken* cancel,
+    Engine* engine, std::span<Branch* const> branches, const RequestTerms& terms,
+    const CancelToken* cancel,
     absl::FunctionRef<void(size_t index, std::span<const float> logits)> sink);
 
 }  // namespace llmcore::core

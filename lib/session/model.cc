@@ -20,8 +20,7 @@
 namespace llmcore::core {
 namespace {
 
-absl::StatusOr<WeightFormat> ResolveWeightFormat(WeightFormat asked, const WeightSource& source) {
-  const WeightFormat stored = source.stored_format();
+absl::StatusOr<WeightFormat> ResolveWeightFormat(WeightFormat asked, WeightFormat stored) {
   if (asked == WeightFormat::kAuto || asked == stored) return stored;
   if (stored == WeightFormat::kInt8 || stored == WeightFormat::kInt4) {
     return absl::InvalidArgumentError(absl::StrCat("the weights are stored in ",
@@ -51,18 +50,27 @@ absl::StatusOr<ActivationFormat> ResolveActivationFormat(ActivationFormat asked,
   return asked;
 }
 
+// How the weights are stored that a plan is made for.
+struct StoredWeights {
+  WeightFormat format = WeightFormat::kBf16;  // random ones are
+  bool packed = false;
+};
+
+StoredWeights StoredAs(const WeightSource& source) {
+  return {source.stored_format(), !source.packed_layout().empty()};
+}
+
 // What is planned, and then loaded.
 absl::StatusOr<MemoryPlan> MakePlan(const ModelConfig& config, const ModelOptions& options,
-                                    const WeightSource& source, Backend& backend,
-                                    bool enforce_budget) {
+                                    StoredWeights stored, Backend& backend, bool enforce_budget) {
   MemoryRequest request;
   LLMCORE_ASSIGN_OR_RETURN(request.weight_format,
-                           ResolveWeightFormat(options.weight_format, source));
+                           ResolveWeightFormat(options.weight_format, stored.format));
   request.kv_format = ResolveKvFormat(options.kv_format, request.weight_format);
   LLMCORE_ASSIGN_OR_RETURN(
       request.activation_format,
       ResolveActivationFormat(options.activation_format, request.weight_format));
-  request.weights_packed = !source.packed_layout().empty();
+  request.weights_packed = stored.packed;
   request.memory_budget = options.memory_budget;
   request.kv_cache_tokens = options.kv_cache_tokens;
   request.kv_cache_fraction = options.kv_cache_fraction;
@@ -119,11 +127,11 @@ Model::~Model() = default;
 
 absl::Status Model::Build(const ModelOptions& options, const WeightSource& weights,
                           std::unique_ptr<Backend> backend) {
-  LLMCORE_ASSIGN_OR_RETURN(plan_,
-                           MakePlan(config_, options, weights, *backend, /*enforce_budget=*/true));
-  fingerprint_ = Fingerprint(config_, plan_, weights);
   LLMCORE_ASSIGN_OR_RETURN(
-      engine_, Engine::Create(config_, plan_, weights, std::move(backend), ControlOf(options)));
+      plan_, MakePlan(config_, options, StoredAs(weights), *backend, /*enforce_budget=*/true));
+  fingerprint_ = Fingerprint(config_, plan_, weights);
+  LLMCORE_ASSIGN_OR_RETURN(engine_, Engine::Create(config_, plan_, weights, std::move(backend),
+                                                   ControlOf(options), options.scheduler));
   return absl::OkStatus();
 }
 
@@ -170,7 +178,16 @@ absl::StatusOr<MemoryPlan> Model::Plan(absl::string_view path, const ModelOption
   LLMCORE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend(options.device, options.threads));
   LLMCORE_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(path, *backend));
-  return MakePlan(opened.config, options, *opened.weights, *backend, /*enforce_budget=*/false);
+  return MakePlan(opened.config, options, StoredAs(*opened.weights), *backend,
+                  /*enforce_budget=*/false);
+}
+
+absl::StatusOr<MemoryPlan> Model::PlanSynthetic(absl::string_view shape,
+                                                const ModelOptions& options) {
+  LLMCORE_ASSIGN_OR_RETURN(const ModelConfig config, SyntheticConfig(shape));
+  LLMCORE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
+                           CreateBackend(options.device, options.threads));
+  return MakePlan(config, options, StoredWeights(), *backend, /*enforce_budget=*/false);
 }
 
 void Model::FindEndOfText() {
@@ -189,6 +206,10 @@ bool Model::IsEndOfText(TokenId token) const {
 
 std::string Model::BackendDescription() const {
   return engine_->BackendDescription();
+}
+
+absl::StatusOr<bool> Model::Step() const {
+  return engine_->Step();
 }
 
 void Model::SetTrace(bool enabled) const {

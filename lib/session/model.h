@@ -16,6 +16,7 @@
 #include "lib/base/status.h"
 #include "lib/config/generation_config.h"
 #include "lib/config/model_config.h"
+#include "lib/engine/schedule.h"
 #include "lib/memory/memory_plan.h"
 #include "lib/session/text_codec.h"
 #include "lib/tensor/format.h"
@@ -39,8 +40,9 @@ struct ModelOptions {
   std::optional<int32_t> max_batch_tokens;     // unset: 512
   std::optional<int32_t> max_batch_sequences;  // unset: 32
   bool prefix_cache = true;                    // prompts that begin alike are read once
-  int threads = 0;                             // 0: one per usable core
-  std::string checkpoint_layout = "rows";      // what quantizing writes: "rows", or a device's own
+  Scheduler scheduler = Scheduler::kBackground;
+  int threads = 0;                         // 0: one per usable core
+  std::string checkpoint_layout = "rows";  // what quantizing writes: "rows", or a device's own
   ProgressCallback progress;
   LogCallback log;
   std::shared_ptr<const CancelToken> cancel;  // stops a load
@@ -59,6 +61,9 @@ class Model : public std::enable_shared_from_this<Model> {
   // Reads headers only and allocates nothing of the model. Does not check the budget against the
   // plan: compare plan.total().
   static absl::StatusOr<MemoryPlan> Plan(absl::string_view path, const ModelOptions& options);
+  // Likewise what LoadSynthetic would take.
+  static absl::StatusOr<MemoryPlan> PlanSynthetic(absl::string_view shape,
+                                                  const ModelOptions& options);
 
   ~Model();
 
@@ -66,6 +71,9 @@ class Model : public std::enable_shared_from_this<Model> {
   const GenerationConfig& generation_config() const { return generation_config_; }
   const MemoryPlan& plan() const { return plan_; }
   std::string BackendDescription() const;
+
+  // Engine::Step.
+  absl::StatusOr<bool> Step() const;
 
   // Engine::SetTrace and TraceJson. Any thread, while sessions run too.
   void SetTrace(bool enabled) const;

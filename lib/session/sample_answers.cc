@@ -113,7 +113,8 @@ absl::Status Validate(const SampleCount& count) {
 
 // All candidates to their ends, a token each a step; `logits`: those after the prompt.
 absl::Status Generate(Engine* engine, std::span<const std::unique_ptr<Candidate>> candidates,
-                      std::span<const float> logits, const CancelToken* cancel) {
+                      std::span<const float> logits, const RequestTerms& terms,
+                      const CancelToken* cancel) {
   SamplerPool samplers(candidates.size(), engine->vocabulary_size());
   std::vector<Candidate*> running;
   std::vector<Branch*> branches;
@@ -128,7 +129,7 @@ absl::Status Generate(Engine* engine, std::span<const std::unique_ptr<Candidate>
     branches.clear();
     for (Candidate* candidate : running) branches.push_back(&candidate->branch);
     LLMCORE_RETURN_IF_ERROR(ComputeTogether(
-        engine, branches, cancel,
+        engine, branches, terms, cancel,
         [&](size_t i, std::span<const float> row) { running[i]->Draw(row, &samplers); }));
     for (Candidate* candidate : running) LLMCORE_RETURN_IF_ERROR(candidate->Accept());
     std::erase_if(running, [](const Candidate* candidate) { return candidate->ended(); });
@@ -154,8 +155,8 @@ absl::StatusOr<std::vector<Answer>> Session::SampleAnswers(const GenerationParam
     candidates.push_back(std::make_unique<Candidate>(*model_, prepared, static_cast<uint32_t>(i),
                                                      state.sequence.Fork(), prompt));
   }
-  LLMCORE_RETURN_IF_ERROR(
-      state.TakeCancel(Generate(&model_->engine(), candidates, state.logits, &state.cancel)));
+  LLMCORE_RETURN_IF_ERROR(state.TakeCancel(
+      Generate(&model_->engine(), candidates, state.logits, state.terms, &state.cancel)));
 
   std::vector<Answer> answers;
   for (const auto& candidate : candidates) answers.push_back(candidate->TakeAnswer());

@@ -22,7 +22,9 @@ absl::Status ContextError(uint64_t length, int32_t max_context) {
 Session::Session(std::shared_ptr<const Model> model)
     : model_(std::move(model)), state_(std::make_unique<State>(model_->engine().NewSequence())) {}
 
-Session::~Session() = default;
+Session::~Session() {
+  TakeBackRequest();
+}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> model) {
   return std::unique_ptr<Session>(new Session(std::move(model)));
@@ -105,7 +107,7 @@ absl::Status Session::SetCacheTenant(absl::string_view name) {
     return absl::FailedPreconditionError(
         "the cache tenant of a session is set before it has any tokens");
   }
-  state_->sequence.set_tenant(tenant);
+  state_->sequence.SetTenant(tenant);
   return absl::OkStatus();
 }
 
@@ -137,6 +139,7 @@ absl::Status Session::Truncate(uint64_t length) {
 }
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Fork() {
+  TakeBackRequest();
   std::unique_ptr<Session> fork(new Session(model_, state_->sequence.Fork()));
   fork->tokens_ = tokens_;
   fork->state_->CopyHistory(*state_, tokens_.size());
@@ -149,9 +152,11 @@ Session::Session(std::shared_ptr<const Model> model, KvSequence sequence)
 absl::Status Session::Compute(std::span<const TokenId> tokens, int64_t first_logits,
                               LogitsSink sink) {
   State& state = *state_;
-  return state.TakeCancel(model_->engine().Extend(&state.sequence, tokens,
-                                                  static_cast<int64_t>(tokens.size()), first_logits,
-                                                  &state.cancel, sink));
+  LLMCORE_RETURN_IF_ERROR(state.CheckTime());
+  Request request(&state.sequence, tokens, static_cast<int64_t>(tokens.size()), first_logits, sink);
+  request.terms = state.terms;
+  LLMCORE_RETURN_IF_ERROR(model_->engine().Submit(&request));
+  return state.TakeCancel(model_->engine().Wait(&request, &state.cancel));
 }
 
 // The logits of the last of `tokens`, of which the KV cache holds a beginning.
@@ -173,6 +178,7 @@ absl::StatusOr<std::span<const float>> Session::Logits() {
   if (tokens_.empty()) {
     return absl::FailedPreconditionError("the session is empty: append tokens first");
   }
+  TakeBackRequest();
   LLMCORE_RETURN_IF_ERROR(ComputeLogits(tokens_));
   return std::span<const float>(state_->logits);
 }
@@ -226,55 +232,107 @@ absl::Status Session::StartGeneration(const GenerationParams& params) {
   LLMCORE_RETURN_IF_ERROR(ReplaceTokens(std::move(prompt)));
   state.conversation.needs_prompt = false;
   state.generation = std::move(generation);
+  state.sequence.SetReplying(true);
   return absl::OkStatus();
 }
 
 absl::StatusOr<GenerationEvent> Session::NextEvent() {
-  State& state = *state_;
-  if (state.generation == nullptr) {
-    return absl::FailedPreconditionError("no generation is running");
-  }
-  absl::StatusOr<GenerationEvent> event = Advance();
-  if (!event.ok() || event->finish_reason != FinishReason::kNone) EndGeneration();
+  LLMCORE_ASSIGN_OR_RETURN(std::optional<GenerationEvent> event, ProduceEvent(/*block=*/true));
+  return std::move(event).value_or(GenerationEvent());  // there is one
+}
+
+absl::StatusOr<std::optional<GenerationEvent>> Session::PollEvent() {
+  absl::StatusOr<std::optional<GenerationEvent>> event = ProduceEvent(/*block=*/false);
+  // The next token is computed while the caller looks at this one. If that fails, the next call
+  // fails likewise.
+  if (event.ok() && event->has_value() && generating()) RequestToken().IgnoreError();
   return event;
 }
 
-absl::StatusOr<GenerationEvent> Session::Advance() {
+absl::StatusOr<std::optional<GenerationEvent>> Session::ProduceEvent(bool block) {
+  if (state_->generation == nullptr) {
+    return absl::FailedPreconditionError("no generation is running");
+  }
+  absl::StatusOr<std::optional<GenerationEvent>> event = Advance(block);
+  const bool over =
+      !event.ok() || (event->has_value() && (*event)->finish_reason != FinishReason::kNone);
+  if (over) EndGeneration();
+  return event;
+}
+
+// The next event; none when its token is not computed yet, and `block` is false.
+absl::StatusOr<std::optional<GenerationEvent>> Session::Advance(bool block) {
   Generation& generation = *state_->generation;
   GenerationEvent event;
   event.finish_reason = generation.EndsAt(tokens_.size());
   if (event.finish_reason != FinishReason::kNone) return event;
-  LLMCORE_ASSIGN_OR_RETURN(const SampledToken sampled, SampleNext());
+  LLMCORE_ASSIGN_OR_RETURN(const std::optional<SampledToken> drawn, SampleNext(block));
+  if (!drawn.has_value()) return std::nullopt;
+  const SampledToken& sampled = *drawn;
   tokens_.push_back(sampled.id);
   return generation.Add(sampled, tokens_.size());
 }
 
 // Draws from the logits of the last position: those that were kept, or else where the step puts
-// them, so that no copy of them is made.
-absl::StatusOr<SampledToken> Session::SampleNext() {
+// them, so that no copy of them is made. Nothing when they are not computed yet, and `block` is
+// false.
+absl::StatusOr<std::optional<SampledToken>> Session::SampleNext(bool block) {
   State& state = *state_;
-  const Generation& generation = *state.generation;
-  const int64_t last = static_cast<int64_t>(tokens_.size()) - 1;
-  if (state.logits_position == last) {
-    return state.sampler->Sample(generation.DrawInput(tokens_, state.logits));
+  Engine& engine = model_->engine();
+  if (!state.token.has_value()) {
+    LLMCORE_RETURN_IF_ERROR(state.CheckTime());
+    if (state.logits_position == static_cast<int64_t>(tokens_.size()) - 1) {
+      return state.sampler->Sample(state.generation->DrawInput(tokens_, state.logits));
+    }
+    LLMCORE_RETURN_IF_ERROR(RequestToken());
   }
-  state.sequence.Truncate(last);
-  absl::StatusOr<SampledToken> sampled = absl::InternalError("a step gave no logits");
-  LLMCORE_RETURN_IF_ERROR(Compute(tokens_, last, [&](int64_t, std::span<const float> row) {
-    sampled = state.sampler->Sample(generation.DrawInput(tokens_, row));
-  }));
-  return sampled;
+  Request& request = state.token->request;
+  if (!block && !engine.Poll(&request, &state.cancel)) return std::nullopt;
+  const absl::Status status = engine.Wait(&request, &state.cancel);  // at once after Poll
+  absl::StatusOr<SampledToken> sampled = status.ok() ? state.token->sampled() : status;
+  state.token.reset();
+  if (!sampled.ok()) return state.TakeCancel(sampled.status());
+  return *std::move(sampled);
+}
+
+absl::Status Session::RequestToken() {
+  State& state = *state_;
+  state.sequence.Truncate(static_cast<int64_t>(tokens_.size()) - 1);
+  state.token.emplace(&state.sequence, tokens_, state.generation->DrawInput(tokens_, {}),
+                      state.sampler.get());
+  state.token->request.terms = state.terms;
+  const absl::Status submitted = model_->engine().Submit(&state.token->request);
+  if (!submitted.ok()) state.token.reset();
+  return submitted;
+}
+
+// The sequence and the tokens are the session's again.
+void Session::TakeBackRequest() const {
+  if (!state_->token.has_value()) return;
+  model_->engine().Withdraw(&state_->token->request);
+  state_->token.reset();
 }
 
 void Session::EndGeneration() {
   State& state = *state_;
+  TakeBackRequest();
   if (state.generation == nullptr) return;
   state.FinishReply(tokens_.size());
   state.generation.reset();
+  state.sequence.SetReplying(false);
 }
 
 bool Session::generating() const {
   return state_->generation != nullptr;
+}
+
+void Session::SetPriority(int32_t priority) {
+  state_->terms.priority = std::clamp(priority, -kMaxPriority, kMaxPriority);
+}
+
+void Session::SetDeadline(std::optional<std::chrono::milliseconds> time) {
+  using Clock = std::chrono::steady_clock;
+  state_->terms.deadline = time.has_value() ? Clock::now() + *time : Clock::time_point::max();
 }
 
 void Session::Cancel() {
@@ -287,6 +345,7 @@ absl::Status Session::Save(const std::string& path) {
   saved.tokens = tokens_;
   saved.conversation = state_->conversation;
   saved.was_conversation = state_->was_conversation;
+  const KvPin pin(&state_->sequence);
   return SaveSession(*model_, saved, state_->sequence, path);
 }
 

@@ -2,6 +2,7 @@
 #ifndef LLMCORE_LIB_SESSION_SESSION_H_
 #define LLMCORE_LIB_SESSION_SESSION_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -76,13 +77,16 @@ class Session {
   // The next token; the event with a finish reason is the last, after which it is
   // FAILED_PRECONDITION. CANCELLED, and other errors, end the generation; what was generated stays.
   absl::StatusOr<GenerationEvent> NextEvent();
+  // The same without blocking: nullopt when the token is not computed yet. That goes on between two
+  // calls, with the next token too; any other call of the session takes it back.
+  absl::StatusOr<std::optional<GenerationEvent>> PollEvent();
   // Ends the generation early. Harmless when there is none.
   void EndGeneration();
   bool generating() const;
 
   // Several answers to what StartGeneration would answer, best first. They share the KV blocks of
   // the prompt, and the session stays as it is: append the message or the tokens of the one that is
-  // to be part of it. RESOURCE_EXHAUSTED when the KV cache does not hold all candidates.
+  // to be part of it. Candidates that the KV cache does not hold at once take turns.
   //
   // Samples, ordered by log-probability per token. Candidate i draws from the stream (seed, i) of
   // random numbers, so that candidate 0 is the reply of a generation with that seed.
@@ -92,6 +96,13 @@ class Session {
   // least 1; unset: until the context is full.
   absl::StatusOr<std::vector<Answer>> BeamAnswers(const BeamSearchParams& params,
                                                   std::optional<int64_t> max_tokens);
+
+  // Who comes first where sessions of the model wait for each other: from -kMaxPriority to
+  // kMaxPriority (lib/engine/schedule.h). For what is asked from now on, and for forks.
+  void SetPriority(int32_t priority);
+  // Calls that compute fail with DEADLINE_EXCEEDED from so long after now on (at most a
+  // century); what was generated stays. nullopt: none. Forks take it over.
+  void SetDeadline(std::optional<std::chrono::milliseconds> time);
 
   // From any thread: the call in flight, or else the next that computes, returns CANCELLED.
   void Cancel();
@@ -107,8 +118,11 @@ class Session {
   absl::StatusOr<std::vector<TokenId>> Prompt() const;
   absl::Status Compute(std::span<const TokenId> tokens, int64_t first_logits, LogitsSink sink);
   absl::Status ComputeLogits(std::span<const TokenId> tokens);
-  absl::StatusOr<GenerationEvent> Advance();
-  absl::StatusOr<SampledToken> SampleNext();
+  absl::StatusOr<std::optional<GenerationEvent>> ProduceEvent(bool block);
+  absl::StatusOr<std::optional<GenerationEvent>> Advance(bool block);
+  absl::StatusOr<std::optional<SampledToken>> SampleNext(bool block);
+  absl::Status RequestToken();
+  void TakeBackRequest() const;
 
   std::shared_ptr<const Model> model_;
   std::vector<TokenId> tokens_;

@@ -3,14 +3,17 @@
 #define LLMCORE_LIB_SESSION_SESSION_STATE_H_
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "lib/base/cancel.h"
+#include "lib/engine/request.h"
 #include "lib/kv/kv_sequence.h"
 #include "lib/sampling/sampler.h"
 #include "lib/session/conversation.h"
@@ -18,6 +21,35 @@
 #include "lib/session/session.h"
 
 namespace llmcore::core {
+
+// The next token while it is being computed. Stays where it is: its request refers to it.
+class TokenRequest {
+ public:
+  // Asks for the logits of the last of `tokens`, which are drawn from as `input` says, but for its
+  // logits. All that is passed is lent until the request is done.
+  TokenRequest(KvSequence* sequence, std::span<const TokenId> tokens, const SampleInput& input,
+               Sampler* sampler)
+      : request(sequence, tokens, static_cast<int64_t>(tokens.size()),
+                static_cast<int64_t>(tokens.size()) - 1, *this),
+        input_(input),
+        sampler_(sampler) {}
+
+  void operator()(int64_t, std::span<const float> row) const {
+    SampleInput input = input_;
+    input.logits = row;
+    sampled_ = sampler_->Sample(input);
+  }
+
+  // Once the request is done without an error.
+  const absl::StatusOr<SampledToken>& sampled() const { return sampled_; }
+
+  Request request;
+
+ private:
+  const SampleInput input_;
+  Sampler* const sampler_;
+  mutable absl::StatusOr<SampledToken> sampled_ = absl::InternalError("a step gave no logits");
+};
 
 struct Session::State {
   explicit State(KvSequence kv) : sequence(std::move(kv)) {}
@@ -41,6 +73,7 @@ struct Session::State {
     was_conversation = other.was_conversation;
     logits = other.logits;
     logits_position = other.logits_position;
+    terms = other.terms;
     if (other.generation != nullptr && !conversation.messages.empty() &&
         other.generation->count() > 0) {
       conversation.messages.push_back({"assistant", other.generation->reply(), length});
@@ -53,6 +86,15 @@ struct Session::State {
     return status;
   }
 
+  // The error of a session that has no time left, or was cancelled, before it asks for anything.
+  absl::Status CheckTime() {
+    if (cancel.cancelled()) return TakeCancel(CancelledError("computing a step"));
+    if (std::chrono::steady_clock::now() >= terms.deadline) {
+      return absl::DeadlineExceededError("the deadline of the session has passed");
+    }
+    return absl::OkStatus();
+  }
+
   // Forgets what was computed behind the first `length` tokens.
   void Rewind(int64_t length) {
     sequence.Truncate(length);
@@ -60,12 +102,14 @@ struct Session::State {
   }
 
   KvSequence sequence;
+  RequestTerms terms;
   std::vector<float> logits;     // [vocabulary] of `logits_position`
   int64_t logits_position = -1;  // -1: none
   Conversation conversation;
   bool was_conversation = false;  // the tokens are those of messages, some perhaps truncated
   std::unique_ptr<Generation> generation;
-  std::unique_ptr<Sampler> sampler;  // made by the first generation
+  std::unique_ptr<Sampler> sampler;   // made by the first generation
+  std::optional<TokenRequest> token;  // in flight between two calls of PollEvent
   CancelToken cancel;
 };
 

@@ -133,6 +133,7 @@ TEST(ArgumentsTest, NullOutputsAreNamed) {
       {"out_plan", [] { return llmcore_model_plan("a", 1, nullptr, nullptr); }},
       {"out_model", [] { return llmcore_model_load("a", 1, nullptr, nullptr); }},
       {"out_model", [] { return llmcore_model_load_synthetic("a", 1, nullptr, nullptr); }},
+      {"out_plan", [] { return llmcore_model_plan_synthetic("a", 1, nullptr, nullptr); }},
       {"out_text", [&] { return llmcore_plan_json(plan, nullptr); }},
       {"out_text", [&] { return llmcore_model_trace_json(model, nullptr); }},
       {"out_text", [&] { return llmcore_model_stats_json(model, nullptr); }},

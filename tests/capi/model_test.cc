@@ -124,6 +124,21 @@ TEST(ModelTest, SyntheticShapesAreKnownByName) {
   EXPECT_TRUE(Fails(llmcore_model_load_synthetic("gpt-9", 5, nullptr, &model), LLMCORE_NOT_FOUND,
                     "llama-3.2-1b"));
   EXPECT_EQ(model, nullptr);
+  llmcore_plan* plan = Poison<llmcore_plan>();
+  EXPECT_TRUE(Fails(llmcore_model_plan_synthetic("gpt-9", 5, nullptr, &plan), LLMCORE_NOT_FOUND,
+                    "llama-3.2-1b"));
+  EXPECT_EQ(plan, nullptr);
+}
+
+TEST(ModelTest, ASyntheticShapeIsPlannedAtAnySize) {
+  const Options options = NewOptions();
+  ASSERT_TRUE(Works(llmcore_model_options_set_weight_format(options.get(), "int4", 4)));
+  llmcore_plan* plan = nullptr;
+  ASSERT_TRUE(Works(llmcore_model_plan_synthetic("qwen2.5-32b", 11, options.get(), &plan)));
+  const Plan owned(plan);
+  // 32.8 billion weights, in 4 bits and a scale of 16 bits a block of 128.
+  const auto weights = static_cast<double>(llmcore_plan_bytes(plan, LLMCORE_MEMORY_WEIGHTS));
+  EXPECT_NEAR(weights, 32.76e9 * 4.125 / 8, 0.1e9);
 }
 
 TEST(ModelTest, TheLibrarySaysItsVersion) {

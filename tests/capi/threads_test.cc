@@ -33,6 +33,27 @@ TEST(ThreadsTest, SessionsOfOneModelGiveWhatTheyGiveAlone) {
   for (int i = 0; i < kThreads; ++i) EXPECT_EQ(together[i].tokens, alone[i].tokens) << i;
 }
 
+// Also where the KV cache holds only a few of them: the rest wait, or compute again what they lost.
+TEST(ThreadsTest, SixtyFourSessionsInSixtyFourThreadsGiveWhatTheyGiveAlone) {
+  constexpr int kThreads = 64;
+  std::vector<Reply> alone;
+  for (int i = 0; i < kThreads; ++i) alone.push_back(Ask(SharedModel(), Question(i)));
+  for (const uint64_t kv_cache_tokens : {8192, 256}) {
+    const Options options = NewOptions();
+    ASSERT_TRUE(Works(llmcore_model_options_set_kv_cache_tokens(options.get(), kv_cache_tokens)));
+    const Model model = LoadModel(options.get());
+    std::vector<Reply> together(kThreads);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, i] { together[i] = Ask(model.get(), Question(i)); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (int i = 0; i < kThreads; ++i) {
+      EXPECT_EQ(together[i].tokens, alone[i].tokens) << i << " of " << kv_cache_tokens;
+    }
+  }
+}
+
 TEST(ThreadsTest, ATokenizerIsSharedByThreads) {
   llmcore_tokenizer* tokenizer = nullptr;
   ASSERT_TRUE(Works(llmcore_tokenizer_of(SharedModel(), &tokenizer)));

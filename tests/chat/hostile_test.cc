@@ -1,5 +1,5 @@
 // Templates that mean harm: each must end soon, within its limits, as an error.
-#include <chrono>
+#include <ctime>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -26,18 +26,18 @@ std::string Repeated(absl::string_view text, int count) {
   return out;
 }
 
-// Sanitizers make everything many times slower.
-constexpr std::chrono::seconds kPatience{20};
+// Of processor time, whatever else the machine does. Sanitizers make everything many times slower.
+constexpr double kPatienceSeconds = 20;
 
 void ExpectExhausted(const std::string& source) {
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   const absl::StatusOr<std::string> text = Render(source);
-  const auto took = std::chrono::steady_clock::now() - start;
+  const double took = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   const std::string shown = source.substr(0, 100);
   EXPECT_EQ(text.status().code(), absl::StatusCode::kResourceExhausted) << shown << "\n"
                                                                         << text.status();
   EXPECT_THAT(std::string(text.status().message()), HasSubstr("line 1")) << shown;
-  EXPECT_LT(took, kPatience) << shown;
+  EXPECT_LT(took, kPatienceSeconds) << shown;
 }
 
 TEST(HostileTemplateTest, LoopsEnd) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <llmcore/experimental.hpp>
 #include <llmcore/llmcore.hpp>
@@ -69,6 +70,42 @@ TEST(CppApiTest, EventsCanBePulledByHand) {
   EXPECT_EQ(text, kAnswer);
   EXPECT_EQ(reply.finish_reason(), FinishReason::kEndOfText);
   EXPECT_EQ(reply.Next().value(), nullptr) << "as often as it is asked for";
+}
+
+TEST(CppApiTest, RepliesArePolledAndModelsStepped) {
+  const auto model = experimental::LoadManual(kModelPath, {.weights = WeightFormat::kBf16}).value();
+  EXPECT_FALSE(experimental::Step(model).value());
+  Session chat(model);
+  chat.AddUser("1.1+2.3=?");
+  Generation reply = chat.Generate({.temperature = 0});
+  std::string text;
+  int waits = 0;
+  while (true) {
+    const experimental::Polled polled = experimental::Poll(reply).value();
+    if (polled.event != nullptr) {
+      text += polled.event->text;
+    } else if (!polled.pending) {
+      break;
+    } else {
+      ++waits;
+      EXPECT_TRUE(experimental::Step(model).value());
+    }
+  }
+  EXPECT_GT(waits, 10);
+  EXPECT_EQ(text, kAnswer);
+  EXPECT_EQ(reply.finish_reason(), FinishReason::kEndOfText);
+  EXPECT_EQ(experimental::Step(SharedModel()).error().code(), ErrorCode::kFailedPrecondition);
+}
+
+TEST(CppApiTest, SessionsHavePrioritiesAndDeadlines) {
+  Session chat(SharedModel());
+  chat.AddUser("1.1+2.3=?");
+  EXPECT_TRUE(experimental::SetPriority(chat, -3).ok());
+  EXPECT_EQ(experimental::SetPriority(chat, 1000).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(experimental::SetDeadline(chat, std::chrono::milliseconds(0)).ok());
+  EXPECT_EQ(chat.Generate().Next().error().code(), ErrorCode::kDeadlineExceeded);
+  EXPECT_TRUE(experimental::SetDeadline(chat, std::nullopt).ok());
+  EXPECT_TRUE(chat.Generate().Next().ok());
 }
 
 TEST(CppApiTest, ValueThrowsTheError) {

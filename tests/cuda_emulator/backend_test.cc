@@ -143,11 +143,14 @@ TEST_F(CudaBackendTest, ATokenIsSixLaunchesALayerAndWaitsOnce) {
 
 TEST_F(CudaBackendTest, ThePlanIsTheAllocation) {
   const uint64_t before = cuda_emulator::AllocatedBytes();
+  (void)cuda_emulator::MostPinnedBytes();
+  const uint64_t pinned_before = cuda_emulator::MostPinnedBytes();
   const auto model = Model::Load(Abacus(), Options("cuda"));
   ASSERT_TRUE(model.ok()) << model.status();
   const MemoryPlan& plan = (*model)->plan();
   const uint64_t on_host = plan.bytes[static_cast<size_t>(MemoryCategory::kHost)];
   EXPECT_EQ(cuda_emulator::AllocatedBytes() - before, plan.total() - on_host);
+  EXPECT_EQ(cuda_emulator::MostPinnedBytes() - pinned_before, on_host);  // while loading, too
   ASSERT_TRUE(Logits(*model).ok());
   EXPECT_EQ(cuda_emulator::AllocatedBytes() - before, plan.total() - on_host);
 }

@@ -49,6 +49,8 @@ struct Device {
   std::map<const void*, int> shared_limits;
   std::vector<Stream*> streams;
   uint64_t allocated = 0;
+  uint64_t pinned = 0;
+  uint64_t most_pinned = 0;
   uint64_t seed = 1;
   int64_t calls = 0;
   int64_t launches = 0;
@@ -153,7 +155,8 @@ cudaError_t Allocate(void** data, size_t bytes, bool on_host) {
   std::memset(begin, kPoison, bytes);
   SetGuards(begin, bytes);
   device.allocations[begin] = {bytes, on_host};
-  if (!on_host) device.allocated += bytes;
+  (on_host ? device.pinned : device.allocated) += bytes;
+  device.most_pinned = std::max(device.most_pinned, device.pinned);
   *data = begin;
   return cudaSuccess;
 }
@@ -170,7 +173,7 @@ cudaError_t Free(void* data, bool on_host) {
     return Refuse(device, cudaErrorInvalidValue);
   }
   std::byte* const begin = found->first;
-  if (!on_host) device.allocated -= found->second.bytes;
+  (on_host ? device.pinned : device.allocated) -= found->second.bytes;
   UnpoisonMemory(begin - kGuard, found->second.bytes + 2 * kGuard);
   device.allocations.erase(found);
   std::free(begin - kGuard);
@@ -262,6 +265,12 @@ int64_t Waits() {
 uint64_t AllocatedBytes() {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
   return TheDevice().allocated;
+}
+
+uint64_t MostPinnedBytes() {
+  Device& device = TheDevice();
+  const std::lock_guard<std::mutex> lock(device.mutex);
+  return std::exchange(device.most_pinned, device.pinned);
 }
 
 void SetDeviceCount(int count) {

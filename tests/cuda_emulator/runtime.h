@@ -26,6 +26,8 @@ int64_t Launches();
 int64_t Waits();
 // Bytes of device memory that are allocated now.
 uint64_t AllocatedBytes();
+// The most bytes of pinned host memory that were allocated at a time since the last call.
+uint64_t MostPinnedBytes();
 // Devices that cudaGetDeviceCount finds; 1 unless set.
 void SetDeviceCount(int count);
 

@@ -6,55 +6,20 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <cstring>
 #include <future>
 #include <mutex>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "lib/engine/plan_memory.h"
-#include "lib/session/synthetic_shapes.h"
-#include "tests/engine/hooked_backend.h"
+#include "tests/engine/rig.h"
 
 namespace llmcore::core {
 namespace {
-
-// Random weights in the built-in model's shape.
-class Rig {
- public:
-  explicit Rig(MemoryRequest request = {}, int threads = 2) {
-    request.kv_cache_tokens = request.kv_cache_tokens.value_or(4096);
-    config_ = *LoadModelConfig(std::string(LLMCORE_SOURCE_DIR) + "/examples/models/abacus");
-    auto backend = HookedBackend(threads, &hook);
-    const auto weights = RandomWeights(LargestTensor(config_));
-    EXPECT_TRUE(weights.ok()) << weights.status();
-    const auto plan = PlanMemory(config_, request, *backend, /*enforce_budget=*/true);
-    EXPECT_TRUE(plan.ok()) << plan.status();
-    auto engine = Engine::Create(config_, *plan, **weights, std::move(backend), {});
-    EXPECT_TRUE(engine.ok()) << engine.status();
-    engine_ = *std::move(engine);
-  }
-
-  Engine& engine() { return *engine_; }
-  std::vector<int32_t> RandomTokens(size_t count, uint64_t seed) const {
-    std::mt19937_64 random(seed);
-    std::vector<int32_t> tokens(count);
-    for (int32_t& token : tokens) {
-      token = static_cast<int32_t>(random() % static_cast<uint64_t>(config_.vocab_size));
-    }
-    return tokens;
-  }
-  int32_t blocks_in_use() const { return engine_->plan().kv_blocks - engine_->free_kv_blocks(); }
-
-  OperationHook hook;
-
- private:
-  ModelConfig config_;
-  std::unique_ptr<Engine> engine_;
-};
 
 int32_t ArgMax(std::span<const float> row) {
   return static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
@@ -84,10 +49,6 @@ struct Conversation {
   }
 };
 
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 std::vector<Conversation> Conversations(const Rig& rig, size_t count, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<Conversation> all(count);
@@ -109,7 +70,7 @@ TEST(EngineTest, EverySequenceGivesTheBitsThatItGivesAlone) {
     request.weight_format = format;
     if (format == WeightFormat::kInt4) request.activation_format = ActivationFormat::kInt8;
     {
-      Rig rig(request, /*threads=*/1);
+      Rig rig({.request = request, .threads = 1});
       alone = Conversations(rig, 32, seed);
       for (Conversation& one : alone) one.Run(&rig.engine());
     }
@@ -117,7 +78,7 @@ TEST(EngineTest, EverySequenceGivesTheBitsThatItGivesAlone) {
       for (const int32_t at_once : {1, 5, 32}) {
         request.max_batch_tokens = chunk;
         request.max_batch_sequences = at_once;
-        Rig rig(request, /*threads=*/chunk == 40 ? 3 : 2);
+        Rig rig({.request = request, .threads = chunk == 40 ? 3 : 2});
         for (const size_t sessions : {2u, 16u, 32u}) {
           auto together = Conversations(rig, 32, seed);
           together.resize(sessions);
@@ -209,7 +170,27 @@ TEST(EngineTest, WhatWaitsSharesOneStep) {
   EXPECT_EQ(trace["rows"], 160) << trace;
 }
 
-TEST(EngineTest, AFailureAtAnyOperationLeavesEverySequenceAsItWas) {
+// How an operation may fail: Backend promises a status, and a step survives the rest.
+enum class Failure { kStatus, kBadAlloc, kException };
+
+absl::Status Fail(Failure failure) {
+  if (failure == Failure::kBadAlloc) throw std::bad_alloc();
+  if (failure == Failure::kException) throw std::runtime_error("injected");
+  return absl::DataLossError("injected");
+}
+
+absl::StatusCode CodeOf(Failure failure) {
+  if (failure == Failure::kBadAlloc) return absl::StatusCode::kResourceExhausted;
+  return failure == Failure::kException ? absl::StatusCode::kInternal : absl::StatusCode::kDataLoss;
+}
+
+class EngineFailureTest : public testing::TestWithParam<Failure> {};
+
+INSTANTIATE_TEST_SUITE_P(EveryWay, EngineFailureTest,
+                         testing::Values(Failure::kStatus, Failure::kBadAlloc,
+                                         Failure::kException));
+
+TEST_P(EngineFailureTest, AtAnyStageLeavesEverySequenceAsItWas) {
   Rig rig;
   Engine& engine = rig.engine();
   constexpr size_t kSequences = 3;
@@ -235,7 +216,7 @@ TEST(EngineTest, AFailureAtAnyOperationLeavesEverySequenceAsItWas) {
     int operation = 0;
     HeldStep held(&rig);
     rig.hook = [&operation, fail_at](const StepContext&) {
-      return operation++ == fail_at ? absl::DataLossError("injected") : absl::OkStatus();
+      return operation++ == fail_at ? Fail(GetParam()) : absl::OkStatus();
     };
     for (size_t i = 0; i < kSequences; ++i) {
       threads.emplace_back([&, i] {
@@ -257,10 +238,11 @@ TEST(EngineTest, AFailureAtAnyOperationLeavesEverySequenceAsItWas) {
   while (step(failures)) {
     ++failures;
     for (size_t i = 0; i < kSequences; ++i) {
-      EXPECT_EQ(statuses[i].code(), absl::StatusCode::kDataLoss) << statuses[i];
+      EXPECT_EQ(statuses[i].code(), CodeOf(GetParam())) << statuses[i];
       EXPECT_EQ(sequences[i].length() + 12, static_cast<int64_t>(whole[i].tokens.size()));
     }
     ASSERT_EQ(rig.blocks_in_use(), in_use);
+    ASSERT_TRUE(engine.CheckInvariants().ok()) << engine.CheckInvariants();
     ASSERT_LT(failures, 1000);
   }
   EXPECT_GT(failures, 10);
@@ -347,11 +329,11 @@ TEST(EngineTest, AStepThatNobodyWaitsForStops) {
   rig.hook = nullptr;
 }
 
-TEST(EngineTest, AFullCacheFailsWhoeverNeedsMoreAndNobodyElse) {
+TEST(EngineTest, SequencesThatDoNotFitTogetherAllFinishWithTheirBits) {
   MemoryRequest request;
   request.kv_cache_tokens = 256;
   request.max_context = 256;
-  Rig rig(request);
+  Rig rig({.request = request});
   Engine& engine = rig.engine();
   std::vector<Conversation> all(12);
   std::vector<std::thread> threads;
@@ -361,25 +343,31 @@ TEST(EngineTest, AFullCacheFailsWhoeverNeedsMoreAndNobodyElse) {
     threads.emplace_back([&, i] { all[i].Run(&engine); });
   }
   for (std::thread& thread : threads) thread.join();
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (all[i].status.ok()) {
-      Conversation alone;
-      alone.tokens = rig.RandomTokens(60, i);
-      alone.replies = 20;
-      alone.Run(&engine);
-      EXPECT_TRUE(SameBits(alone.logits, all[i].logits)) << i;
-    } else {
-      EXPECT_EQ(all[i].status.code(), absl::StatusCode::kResourceExhausted) << all[i].status;
-      EXPECT_GT(BytesNeeded(all[i].status).value_or(0), 0u);
-    }
-  }
-  // How many finish is a matter of timing; that nothing is lost is not.
   EXPECT_EQ(rig.blocks_in_use(), 0);
-  Conversation after;
-  after.tokens = rig.RandomTokens(60, 0);
-  after.replies = 20;
-  after.Run(&engine);
-  EXPECT_TRUE(after.status.ok()) << after.status;
+  EXPECT_TRUE(engine.CheckInvariants().ok()) << engine.CheckInvariants();
+  for (size_t i = 0; i < all.size(); ++i) {
+    ASSERT_TRUE(all[i].status.ok()) << all[i].status;
+    Conversation alone;
+    alone.tokens = rig.RandomTokens(60, i);
+    alone.replies = 20;
+    alone.Run(&engine);
+    EXPECT_TRUE(SameBits(alone.logits, all[i].logits)) << i;
+  }
+}
+
+TEST(EngineTest, ASequenceThatNoCacheCouldHoldFailsWithTheBytesThatAreMissing) {
+  Rig rig({.kv_blocks = 3});
+  Engine& engine = rig.engine();
+  Conversation fits;
+  fits.tokens = rig.RandomTokens(48, 1);
+  KvSequence sequence = engine.NewSequence();
+  const auto tokens = rig.RandomTokens(161, 2);
+  const absl::Status status = engine.Extend(&sequence, tokens, 161, 160, nullptr,
+                                            [](int64_t, std::span<const float>) { FAIL(); });
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_EQ(BytesNeeded(status), 3 * engine.saved_block_bytes());
+  fits.Run(&engine);
+  EXPECT_TRUE(fits.status.ok()) << fits.status;
 }
 
 TEST(EngineTest, ATokenOutsideTheVocabularyFailsAlone) {

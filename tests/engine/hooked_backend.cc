@@ -56,7 +56,12 @@ class Hooked final : public Backend {
     return Run(context, [&] { return cpu_->CopyBlocks(context, params); });
   }
   absl::Status ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t)> body) override {
-    return cpu_->ForEachOnHost(count, body);
+    const CancelToken never;
+    const StepContext context{{}, &never};
+    const bool hooked = static_cast<bool>(hook_);  // one that is set meanwhile is for the next step
+    if (hooked) LLMCORE_RETURN_IF_ERROR(hook_(context));
+    LLMCORE_RETURN_IF_ERROR(cpu_->ForEachOnHost(count, body));
+    return hooked ? hook_(context) : absl::OkStatus();
   }
 
  private:

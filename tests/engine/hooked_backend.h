@@ -9,7 +9,8 @@
 
 namespace llmcore::core {
 
-// Called with the context of the step; an error is the operation's.
+// Called with the context of the step before each operation, and before and after the work on the
+// host with a context of its own; an error, or an exception, is the operation's.
 using OperationHook = std::function<absl::Status(const StepContext& context)>;
 
 // `hook` outlives the backend; it may be empty, and is only changed between steps.

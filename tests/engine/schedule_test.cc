@@ -15,14 +15,22 @@ Demand Prompt(int64_t rows) {
   return {false, rows, rows - 1};
 }
 
-std::vector<Share> SharesOf(const std::vector<Demand>& demands, const StepBudget& budget) {
+// Shares whose `demand` is the index in `demands` as they are passed.
+std::vector<Share> SharesOf(std::vector<Demand> demands, const StepBudget& budget) {
+  for (size_t i = 0; i < demands.size(); ++i) demands[i].request = i;
   std::vector<Share> shares(static_cast<size_t>(budget.sequences));
   shares.resize(Schedule(demands, budget, shares));
+  for (Share& share : shares) share.demand = demands[share.demand].request;
   return shares;
 }
 
+Demand Since(int64_t turn, Demand demand) {
+  demand.turn = turn;
+  return demand;
+}
+
 TEST(ScheduleTest, DecodesComeBeforePromptsThatWaitedLonger) {
-  const auto shares = SharesOf({Prompt(1000), kDecode, kDecode}, {64, 64, 8});
+  const auto shares = SharesOf({Prompt(1000), kDecode, kDecode}, {64, 64, 8, 8});
   ASSERT_EQ(shares.size(), 3u);
   EXPECT_EQ(shares[0].demand, 1u);
   EXPECT_EQ(shares[1].demand, 2u);
@@ -32,7 +40,7 @@ TEST(ScheduleTest, DecodesComeBeforePromptsThatWaitedLonger) {
 }
 
 TEST(ScheduleTest, PromptsShareTheirRowsInOrder) {
-  const auto shares = SharesOf({kDecode, Prompt(20), Prompt(30), Prompt(5)}, {512, 40, 8});
+  const auto shares = SharesOf({kDecode, Prompt(20), Prompt(30), Prompt(5)}, {512, 40, 8, 8});
   ASSERT_EQ(shares.size(), 3u);
   EXPECT_EQ(shares[1].rows, 20);
   EXPECT_EQ(shares[1].logit_rows, 1);
@@ -42,10 +50,47 @@ TEST(ScheduleTest, PromptsShareTheirRowsInOrder) {
 
 TEST(ScheduleTest, AStepEndsWhereItsLogitsDo) {
   // All logits of 100 positions, after 10 whose logits nobody wants.
-  const auto shares = SharesOf({{false, 110, 10}}, {512, 512, 4});
+  const auto shares = SharesOf({{false, 110, 10}}, {512, 512, 4, 4});
   ASSERT_EQ(shares.size(), 1u);
   EXPECT_EQ(shares[0].rows, 14);
   EXPECT_EQ(shares[0].logit_rows, 4);
+}
+
+TEST(ScheduleTest, ADemandOfNoRowsTakesNoPart) {
+  EXPECT_TRUE(SharesOf({{false, 0, 0}, {true, 0, 0}}, {64, 64, 8, 8}).empty());
+}
+
+TEST(ScheduleTest, WhoWaitsLongerComesFirst) {
+  const auto shares =
+      SharesOf({Since(7, kDecode), Since(5, kDecode), Since(5, kDecode)}, {64, 64, 2, 2});
+  ASSERT_EQ(shares.size(), 2u);
+  EXPECT_EQ(shares[0].demand, 1u);
+  EXPECT_EQ(shares[1].demand, 2u);
+}
+
+TEST(ScheduleTest, APromptIsNotStarvedByDecodesThatFillEveryStep) {
+  const std::vector<Demand> demands = {Since(10, Prompt(40)), Since(14, kDecode),
+                                       Since(14, kDecode)};
+  EXPECT_EQ(SharesOf(demands, {64, 8, 2, 2})[0].demand, 0u);  // waited for four steps
+  EXPECT_EQ(SharesOf({Since(11, Prompt(40)), demands[1], demands[2]}, {64, 8, 2, 2})[1].demand, 2u);
+}
+
+// Sessions of two priorities want every step, and a step serves one of them.
+TEST(ScheduleTest, APriorityIsAHeadStartAndStarvesNobody) {
+  int64_t low_turn = 0;  // as RequestQueue sets it
+  std::vector<int64_t> low_steps;
+  for (int64_t step = 0; step < 1000; ++step) {
+    const auto shares = SharesOf(
+        {Since(low_turn, kDecode), Since(step - kStepsPerPriority, kDecode)}, {8, 8, 1, 1});
+    ASSERT_EQ(shares.size(), 1u);
+    if (shares[0].demand != 0) continue;
+    low_steps.push_back(step);
+    low_turn = step + 1;
+  }
+  ASSERT_GE(low_steps.size(), 14u);
+  for (size_t i = 1; i < low_steps.size(); ++i) {
+    EXPECT_EQ(low_steps[i] - low_steps[i - 1], kStepsPerPriority + 1);
+  }
 }
 
 TEST(ScheduleTest, RandomSharesKeepEveryLimitAndWasteNoRow) {
@@ -54,7 +99,8 @@ TEST(ScheduleTest, RandomSharesKeepEveryLimitAndWasteNoRow) {
   std::mt19937_64 random(seed);
   const auto below = [&random](uint64_t n) { return static_cast<int32_t>(random() % n); };
   for (int round = 0; round < 20000; ++round) {
-    StepBudget budget{1 + below(64), 0, 1 + below(12)};
+    StepBudget budget{1 + below(64), 0, 1 + below(12), 0};
+    budget.logit_rows = budget.sequences;
     budget.prefill_rows = 1 + below(static_cast<uint64_t>(budget.rows));
     std::vector<Demand> demands;
     for (int i = below(20); i >= 0; --i) {
@@ -116,6 +162,29 @@ TEST(PrefillPacerTest, MixedStepsSettleBelowTwiceTheTimeOfDecodes) {
     if (rows > 8) {
       EXPECT_GT(settled, 1.5 * step(0)) << row_seconds;
     }
+  }
+}
+
+// The inter-token times of a reply while a prompt of 4,096 tokens is read, by a model of what a row
+// costs, also behind a position; and with a disturbed step just before the prompt and now and then.
+TEST(PrefillPacerTest, APromptLeavesTheReplyItsPace) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937_64 random(seed);
+  for (const double row_seconds : {0.0002, 0.001, 0.0025}) {
+    PrefillPacer pacer(512);
+    for (int i = 0; i < 100; ++i) pacer.Record(1, 0, 0.02 * (i > 96 ? 4 : 1), 0);
+    std::vector<double> times;
+    for (int32_t position = 0; position < 4096;) {
+      const int32_t rows = std::min(pacer.rows(1, 0), 4096 - position);
+      const double disturbed = random() % 200 == 0 ? 2 : 1;
+      const double seconds = disturbed * (0.02 + row_seconds * rows * (1 + position / 8192.0));
+      pacer.Record(1, rows, seconds, 0);
+      position += rows;
+      times.push_back(seconds);
+    }
+    std::sort(times.begin(), times.end());
+    EXPECT_LT(times[times.size() * 97 / 100], 3 * 0.02) << row_seconds;
   }
 }
 

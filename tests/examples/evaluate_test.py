@@ -1,4 +1,4 @@
-"""evaluate, plan, tokenize and the benchmark: figures that can be checked another way."""
+"""evaluate, tokenize and the benchmark: figures that can be checked another way."""
 
 import json
 import math
@@ -133,26 +133,6 @@ class EvaluateTest(ProgramTest):
                                         '{"prompt": "1.1+2.3=?", "answer": "-3.4"}\n')
         answer = self.succeed("evaluate", "arithmetic", "--file", path).decode()
         self.assertIn("2 of 3 right (66.7%)", answer)
-
-
-class PlanTest(ProgramTest):
-    def test_total_is_the_sum(self):
-        plan = json.loads(self.succeed("plan", "--model", BUILTIN, "--json"))
-        self.assertEqual(plan["total_bytes"], sum(plan["bytes"].values()))
-        self.assertTrue(plan["fits"])
-        table = self.succeed("plan", "--model", BUILTIN).decode()
-        self.assertIn(f"{plan['total_bytes']}", table)
-        self.assertIn("fits in", table)
-
-    def test_says_what_does_not_fit(self):
-        self.assertIn("does not fit in 1.0 MiB of budget",
-                      self.succeed("plan", "--memory-budget", "1M").decode())
-        self.assertFalse(json.loads(self.succeed("plan", "--memory-budget", "1M", "--json"))["fits"])
-
-    def test_options_change_it(self):
-        totals = [json.loads(self.succeed("plan", "--weights", weights, "--json"))["bytes"]["weights"]
-                  for weights in ["int4", "int8", "bf16", "f32"]]
-        self.assertEqual(totals, sorted(set(totals)))
 
 
 class BenchTest(ProgramTest):

@@ -7,15 +7,14 @@
 #include <random>
 #include <vector>
 
-#include "lib/base/checked.h"
-
 namespace llmcore::core {
 namespace {
 
 constexpr int32_t kBlockTokens = 16;
 
-std::shared_ptr<BlockPool> Pool(int32_t blocks) {
-  return std::make_shared<BlockPool>(blocks, /*block_bytes=*/100);
+std::shared_ptr<KvSequences> Sequences(int32_t blocks) {
+  return std::make_shared<KvSequences>(std::make_shared<BlockPool>(blocks, /*block_bytes=*/100),
+                                       kBlockTokens);
 }
 
 // Room for the block table of a step.
@@ -49,9 +48,9 @@ TEST(BlockPoolTest, FreedBlocksAreReusable) {
 }
 
 TEST(KvSequenceTest, BlocksFollowTheLength) {
-  const auto pool = Pool(10);
+  const auto all = Sequences(10);
   {
-    KvSequence sequence(pool, kBlockTokens);
+    KvSequence sequence(all);
     Extend(&sequence, 1);
     EXPECT_EQ(sequence.blocks().size(), 1u);
     Extend(&sequence, 16);
@@ -61,15 +60,15 @@ TEST(KvSequenceTest, BlocksFollowTheLength) {
     sequence.Truncate(16);
     EXPECT_EQ(sequence.blocks().size(), 1u);
     sequence.Truncate(0);
-    EXPECT_EQ(pool->free_blocks(), 10);
+    EXPECT_EQ(all->pool().free_blocks(), 10);
     Extend(&sequence, 40);
   }
-  EXPECT_EQ(pool->free_blocks(), 10);
+  EXPECT_EQ(all->pool().free_blocks(), 10);
 }
 
 TEST(KvSequenceTest, AFailedReservationChangesNothing) {
-  const auto pool = Pool(3);
-  KvSequence sequence(pool, kBlockTokens);
+  const auto all = Sequences(3);
+  KvSequence sequence(all);
   Extend(&sequence, 20);
   const std::vector<BlockId> before(sequence.blocks().begin(), sequence.blocks().end());
   Table table;
@@ -78,15 +77,15 @@ TEST(KvSequenceTest, AFailedReservationChangesNothing) {
   EXPECT_EQ(BytesNeeded(status), 400u);  // 7 blocks, of which it has 2 and 1 is free
   EXPECT_EQ(std::vector<BlockId>(sequence.blocks().begin(), sequence.blocks().end()), before);
   EXPECT_EQ(sequence.length(), 20);
-  EXPECT_EQ(pool->free_blocks(), 1);
+  EXPECT_EQ(all->pool().free_blocks(), 1);
 }
 
 TEST(KvSequenceTest, AForkCopiesOnlyTheBlockThatIsWritten) {
-  const auto pool = Pool(10);
-  KvSequence first(pool, kBlockTokens);
+  const auto all = Sequences(10);
+  KvSequence first(all);
   Extend(&first, 40);
   KvSequence second = first.Fork();
-  EXPECT_EQ(pool->free_blocks(), 7);
+  EXPECT_EQ(all->pool().free_blocks(), 7);
   Table table;
   {
     auto reservation = second.Reserve(41, table);
@@ -97,97 +96,174 @@ TEST(KvSequenceTest, AForkCopiesOnlyTheBlockThatIsWritten) {
   }
   EXPECT_NE(second.blocks()[2], first.blocks()[2]);
   EXPECT_EQ(second.blocks()[1], first.blocks()[1]);
-  EXPECT_EQ(pool->free_blocks(), 6);
+  EXPECT_EQ(all->pool().free_blocks(), 6);
   // The first now owns its last block alone: it writes in place.
   const auto reservation = first.Reserve(41, table);
   ASSERT_TRUE(reservation.ok());
   EXPECT_LT(reservation->copy().from, 0);
-  EXPECT_EQ(pool->free_blocks(), 6);
+  EXPECT_EQ(all->pool().free_blocks(), 6);
 }
 
 TEST(KvSequenceTest, ADroppedReservationLeavesNoTrace) {
-  const auto pool = Pool(10);
-  KvSequence first(pool, kBlockTokens);
+  const auto all = Sequences(10);
+  KvSequence first(all);
   Extend(&first, 20);
   KvSequence second = first.Fork();
   {
     Table table;
     const auto reservation = second.Reserve(60, table);
     ASSERT_TRUE(reservation.ok());
-    EXPECT_EQ(pool->free_blocks(), 5);
+    EXPECT_EQ(all->pool().free_blocks(), 5);
     // Its sequence may go on meanwhile.
     second.Truncate(10);
   }
   EXPECT_EQ(second.blocks().size(), 1u);
   EXPECT_EQ(second.blocks()[0], first.blocks()[0]);
-  EXPECT_EQ(pool->free_blocks(), 8);
-  EXPECT_EQ(pool->references(first.blocks()[0]), 2);
-  EXPECT_EQ(pool->references(first.blocks()[1]), 1);
+  EXPECT_EQ(all->pool().free_blocks(), 8);
+  EXPECT_EQ(all->pool().references(first.blocks()[0]), 2);
+  EXPECT_EQ(all->pool().references(first.blocks()[1]), 1);
 }
 
-// Random operations against a model that stores the token of each position by block: whatever the
-// order, a sequence reads back what it wrote.
-TEST(KvSequenceTest, SequencesKeepTheirContentWhateverTheOthersDo) {
-  const uint64_t seed = std::random_device{}();
-  SCOPED_TRACE(testing::Message() << "seed " << seed);
-  std::mt19937_64 random(seed);
-  const auto pool = Pool(24);
-  std::vector<KvSequence> sequences;
-  std::vector<std::vector<int>> expected;
-  std::map<BlockId, std::vector<int>> memory;
-  sequences.emplace_back(pool, kBlockTokens);
-  expected.emplace_back();
-  const auto below = [&random](uint64_t n) { return static_cast<size_t>(random() % n); };
-  for (int operation = 0; operation < 100000; ++operation) {
-    const size_t i = below(sequences.size());
-    KvSequence& sequence = sequences[i];
-    switch (below(5)) {
+// Under a sanitizer everything takes about ten times as long.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int kOperations = 10000;
+#else
+constexpr int kOperations = 100000;
+#endif
+
+// A sequence, and what a reference without blocks says that it holds.
+struct Modelled {
+  KvSequence kv;
+  std::vector<int> content;  // by position: the operation that wrote it
+  bool waiting = false;
+  bool pinned = false;
+};
+
+// Random operations against that reference, and a memory that stores what was written by block:
+// whatever the order, a sequence reads back what it wrote, but for an end that it lost to another.
+class RandomOperations {
+ public:
+  explicit RandomOperations(uint64_t seed) : random_(seed) { Add(KvSequence(all_)); }
+
+  void Run(int operation) {
+    const size_t i = Below(sequences_.size());
+    Modelled& one = sequences_[i];
+    switch (Below(9)) {
       case 0:
-      case 1: {
-        const int64_t end = sequence.length() + 1 + static_cast<int64_t>(below(40));
-        std::vector<BlockId> table(sequence.BlocksFor(end));
-        auto reservation = sequence.Reserve(end, table);
-        if (!reservation.ok()) break;
-        const BlockCopy copy = reservation->copy();
-        if (copy.from >= 0) memory[copy.to] = memory[copy.from];
-        for (int64_t p = sequence.length(); p < end; ++p) {
-          auto& block = memory[reservation->blocks()[static_cast<size_t>(p / kBlockTokens)]];
-          block.resize(kBlockTokens);
-          block[static_cast<size_t>(p % kBlockTokens)] = operation;
-        }
-        if (below(5) == 0) break;  // the step failed after it wrote
-        expected[i].resize(static_cast<size_t>(end), operation);
-        sequence.Commit(*std::move(reservation));
-        break;
+      case 1:
+      case 2:
+        return Write(&one, operation);
+      case 3: {
+        if (one.pinned) return;
+        const size_t length = Below(one.content.size() + 1);
+        one.kv.Truncate(static_cast<int64_t>(length));
+        one.content.resize(length);
+        return;
       }
-      case 2: {
-        const size_t length = below(static_cast<uint64_t>(sequence.length()) + 1);
-        sequence.Truncate(static_cast<int64_t>(length));
-        expected[i].resize(length);
-        break;
-      }
-      case 3:
-        if (sequences.size() < 6) {
-          sequences.push_back(sequence.Fork());
-          expected.push_back(expected[i]);
+      case 4:
+        if (sequences_.size() < 6) Add(one.kv.Fork(), one.content);
+        return;
+      case 5:
+        if (sequences_.size() > 1 && i + 1 == sequences_.size()) sequences_.pop_back();
+        return;
+      case 6:
+        one.waiting = !one.waiting;
+        if (one.waiting) {
+          one.kv.BeginRequest(static_cast<int64_t>(Below(3)) * 64 - 64);
+        } else {
+          one.kv.EndRequest();
+          one.pinned = false;
         }
-        break;
+        return;
+      case 7:
+        one.pinned = !one.pinned;
+        one.kv.SetPinned(one.pinned);
+        return;
       default:
-        if (sequences.size() > 1 && i + 1 == sequences.size()) {
-          sequences.pop_back();
-          expected.pop_back();
-        }
+        one.kv.SetReplying(Below(2) == 0);
+        all_->NextStep();
     }
-    for (size_t s = 0; s < sequences.size(); ++s) {
-      ASSERT_EQ(static_cast<size_t>(sequences[s].length()), expected[s].size());
-      for (size_t p = 0; p < expected[s].size(); ++p) {
-        ASSERT_EQ(memory[sequences[s].blocks()[p / kBlockTokens]][p % kBlockTokens], expected[s][p])
+  }
+
+  void Check(int operation) {
+    const absl::Status invariants = all_->CheckInvariants();
+    ASSERT_TRUE(invariants.ok()) << "operation " << operation << ": " << invariants;
+    for (size_t s = 0; s < sequences_.size(); ++s) {
+      const Modelled& one = sequences_[s];
+      ASSERT_EQ(static_cast<size_t>(one.kv.length()), one.content.size()) << "sequence " << s;
+      for (size_t p = 0; p < one.content.size(); ++p) {
+        ASSERT_EQ(memory_[one.kv.blocks()[p / kBlockTokens]][p % kBlockTokens], one.content[p])
             << "operation " << operation << ", sequence " << s << ", position " << p;
       }
     }
   }
-  sequences.clear();
-  EXPECT_EQ(pool->free_blocks(), 24);
+
+  int32_t FreeBlocksAfterAll() {
+    sequences_.clear();
+    return all_->pool().free_blocks();
+  }
+  int preemptions() const { return preemptions_; }
+
+ private:
+  size_t Below(uint64_t n) { return static_cast<size_t>(random_() % n); }
+  void Add(KvSequence kv, std::vector<int> content = {}) {
+    sequences_.push_back({std::move(kv), std::move(content)});
+  }
+
+  void Write(Modelled* one, int operation) {
+    const auto length = static_cast<int64_t>(one->content.size());
+    const int64_t end = length + 1 + static_cast<int64_t>(Below(40));
+    if (Below(2) == 0) MakeRoom(one, end);
+    std::vector<BlockId> table(one->kv.BlocksFor(end));
+    auto reservation = one->kv.Reserve(end, table);
+    if (!reservation.ok()) return;
+    const BlockCopy copy = reservation->copy();
+    if (copy.from >= 0) memory_[copy.to] = memory_[copy.from];
+    for (int64_t p = length; p < end; ++p) {
+      auto& block = memory_[reservation->blocks()[static_cast<size_t>(p / kBlockTokens)]];
+      block.resize(kBlockTokens);
+      block[static_cast<size_t>(p % kBlockTokens)] = operation;
+    }
+    if (Below(5) == 0) return;  // the step failed after it wrote
+    one->content.resize(static_cast<size_t>(end), operation);
+    one->kv.Commit(*std::move(reservation));
+  }
+
+  void MakeRoom(Modelled* claimant, int64_t end) {
+    const bool made = all_->MakeRoom(claimant->kv, end, Below(2) == 0);
+    for (Modelled& other : sequences_) {
+      const auto length = static_cast<size_t>(other.kv.length());
+      if (length == other.content.size()) continue;
+      ++preemptions_;
+      ASSERT_TRUE(made);
+      ASSERT_FALSE(other.pinned);
+      ASSERT_NE(&other, claimant);
+      ASSERT_LT(length, other.content.size());
+      other.content.resize(length);
+    }
+    if (!made) return;
+    std::vector<BlockId> table(claimant->kv.BlocksFor(end));
+    ASSERT_TRUE(claimant->kv.Reserve(end, table).ok());  // as promised; given back at once
+  }
+
+  std::mt19937_64 random_;
+  const std::shared_ptr<KvSequences> all_ = Sequences(24);
+  std::vector<Modelled> sequences_;
+  std::map<BlockId, std::vector<int>> memory_;
+  int preemptions_ = 0;
+};
+
+TEST(KvSequenceTest, SequencesKeepTheirContentWhateverTheOthersDo) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  RandomOperations operations(seed);
+  for (int operation = 0; operation < kOperations; ++operation) {
+    operations.Run(operation);
+    operations.Check(operation);
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(operations.preemptions(), kOperations / 1000);
+  EXPECT_EQ(operations.FreeBlocksAfterAll(), 24);
 }
 
 }  // namespace

@@ -220,8 +220,9 @@ class Rig {
   void Add() {
     const bool tenant = Below(4) == 0;
     model_.Add().tenant = tenant ? 1 : 0;
-    real_.push_back(std::make_unique<KvSequence>(pool_, kBlockTokens));
-    if (tenant) real_.back()->set_tenant(*CacheTenant::From("tenant"));
+    real_.push_back(
+        std::make_unique<KvSequence>(std::make_shared<KvSequences>(pool_, kBlockTokens)));
+    if (tenant) real_.back()->SetTenant(*CacheTenant::From("tenant"));
   }
   void Remove() {
     model_.RemoveLast();

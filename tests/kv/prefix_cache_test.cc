@@ -26,6 +26,11 @@ std::shared_ptr<BlockPool> Pool(int32_t blocks) {
       BlockPoolShape{.blocks = blocks, .block_tokens = kBlockTokens, .block_bytes = 100}, nullptr);
 }
 
+// For a sequence whose blocks nobody takes away.
+std::shared_ptr<KvSequences> InPool(std::shared_ptr<BlockPool> pool) {
+  return std::make_shared<KvSequences>(std::move(pool), kBlockTokens);
+}
+
 // 0, 1, 2, ... from `first` on.
 Tokens Range(int32_t first, size_t count) {
   Tokens tokens(count);
@@ -54,8 +59,8 @@ int64_t Read(KvSequence* sequence, const Tokens& tokens) {
 
 int64_t Compute(const std::shared_ptr<BlockPool>& pool, const Tokens& tokens,
                 absl::string_view tenant = "") {
-  KvSequence sequence(pool, kBlockTokens);
-  sequence.set_tenant(Tenant(tenant));
+  KvSequence sequence(InPool(pool));
+  sequence.SetTenant(Tenant(tenant));
   return Read(&sequence, tokens);
 }
 
@@ -70,9 +75,9 @@ void ExpectValid(const BlockPool& pool, const std::vector<const KvSequence*>& se
 
 TEST(PrefixCacheTest, WhatBeginsAlikeSharesBlocks) {
   const auto pool = Pool(20);
-  KvSequence first(pool, kBlockTokens);
+  KvSequence first(InPool(pool));
   EXPECT_EQ(Read(&first, Range(0, 18)), 18);
-  KvSequence second(pool, kBlockTokens);
+  KvSequence second(InPool(pool));
   Tokens other = Range(0, 18);
   other[9] = 99;  // in the third block
   EXPECT_EQ(Read(&second, other), 10);
@@ -122,8 +127,8 @@ TEST(PrefixCacheTest, TenantsNeverShare) {
 
 TEST(PrefixCacheTest, AForkHasItsTenant) {
   const auto pool = Pool(40);
-  KvSequence first(pool, kBlockTokens);
-  first.set_tenant(Tenant("a"));
+  KvSequence first(InPool(pool));
+  first.SetTenant(Tenant("a"));
   KvSequence fork = first.Fork();
   EXPECT_EQ(Read(&fork, Range(0, 9)), 9);
   EXPECT_EQ(Compute(pool, Range(0, 9)), 9);
@@ -133,7 +138,7 @@ TEST(PrefixCacheTest, AForkHasItsTenant) {
 TEST(PrefixCacheTest, APartOfABlockGivesWayToTheWhole) {
   const auto pool = Pool(20);
   EXPECT_EQ(Compute(pool, Range(0, 17)), 17);
-  KvSequence sequence(pool, kBlockTokens);
+  KvSequence sequence(InPool(pool));
   Tokens start = Range(0, 6);
   EXPECT_EQ(Read(&sequence, start), 2);
   EXPECT_EQ(Read(&sequence, Range(0, 13)), 1);  // not 13 - 6
@@ -143,8 +148,8 @@ TEST(PrefixCacheTest, APartOfABlockGivesWayToTheWhole) {
 
 TEST(PrefixCacheTest, WhatTwoComputedAtTheSameTimeIsKeptOnce) {
   const auto pool = Pool(20);
-  KvSequence first(pool, kBlockTokens);
-  KvSequence second(pool, kBlockTokens);
+  KvSequence first(InPool(pool));
+  KvSequence second(InPool(pool));
   const Tokens tokens = Range(0, 8);
   std::array<BlockId, 8> table;
   std::array<BlockId, 8> other;
@@ -179,7 +184,7 @@ TEST(PrefixCacheTest, TheLeastRecentlyUsedGoesFirstAndItsEndBeforeItsStart) {
 
 TEST(PrefixCacheTest, AWriteIntoACachedBlockLeavesItCached) {
   const auto pool = Pool(8);
-  KvSequence sequence(pool, kBlockTokens);
+  KvSequence sequence(InPool(pool));
   Read(&sequence, Range(0, 8));
   sequence.Truncate(6);
   Tokens other = Range(0, 6);
@@ -191,7 +196,7 @@ TEST(PrefixCacheTest, AWriteIntoACachedBlockLeavesItCached) {
 
 TEST(PrefixCacheTest, ACacheThatHasNoRoomForACopyGivesTheBlockUp) {
   const auto pool = Pool(4);
-  KvSequence sequence(pool, kBlockTokens);
+  KvSequence sequence(InPool(pool));
   Read(&sequence, Range(0, 16));
   for (const int64_t length : {15, 6, 1}) {  // also where its cached children are in the way
     sequence.Truncate(length);
@@ -209,7 +214,7 @@ TEST(PrefixCacheTest, ACacheThatHasNoRoomForACopyGivesTheBlockUp) {
 
 TEST(PrefixCacheTest, WhatWasNotComputedHereIsNotShared) {
   const auto pool = Pool(20);
-  KvSequence restored(pool, kBlockTokens);
+  KvSequence restored(InPool(pool));
   restored.PrepareTable(10);
   std::array<BlockId, 8> table;
   restored.Commit(*restored.Reserve(10, table));
@@ -232,8 +237,8 @@ TEST(PrefixCacheTest, ItCanBeOff) {
 
 TEST(PrefixCacheTest, ANextBlockIsComparedInFull) {
   const auto pool = Pool(20);
-  KvSequence a(pool, kBlockTokens);
-  KvSequence b(pool, kBlockTokens);
+  KvSequence a(InPool(pool));
+  KvSequence b(InPool(pool));
   const Tokens tokens = Range(0, 12);
   EXPECT_TRUE(a.NextBlockEquals(b, tokens, tokens));
   Tokens other = tokens;
@@ -244,9 +249,9 @@ TEST(PrefixCacheTest, ANextBlockIsComparedInFull) {
   EXPECT_FALSE(a.NextBlockEquals(b, tokens, tokens));  // it is a block ahead
   Read(&b, Range(0, 6));
   EXPECT_TRUE(a.NextBlockEquals(b, tokens, tokens));
-  KvSequence stranger(pool, kBlockTokens);
-  KvSequence newcomer(pool, kBlockTokens);
-  stranger.set_tenant(Tenant("a"));
+  KvSequence stranger(InPool(pool));
+  KvSequence newcomer(InPool(pool));
+  stranger.SetTenant(Tenant("a"));
   EXPECT_FALSE(stranger.NextBlockEquals(newcomer, tokens, tokens));
 }
 
@@ -254,7 +259,7 @@ TEST(PrefixCacheTest, ANextBlockIsComparedInFull) {
 TEST(PoolSnapshotTest, WhatIsBrokenIsFound) {
   const auto pool = Pool(12);
   Compute(pool, Range(0, 12));
-  KvSequence holder(pool, kBlockTokens);
+  KvSequence holder(InPool(pool));
   Read(&holder, Range(0, 10));
   const PoolSnapshot good = pool->Snapshot();
   ASSERT_TRUE(CheckPool(good).ok()) << CheckPool(good);

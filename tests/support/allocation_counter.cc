@@ -9,9 +9,11 @@ namespace {
 constexpr std::size_t kAlignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 
 std::atomic<uint64_t> allocation_count{0};
+thread_local uint64_t thread_allocation_count = 0;
 
 void* CountedAllocate(std::size_t size, std::size_t alignment) noexcept {
   allocation_count.fetch_add(1, std::memory_order_relaxed);
+  ++thread_allocation_count;
   if (alignment <= kAlignment) return std::malloc(size == 0 ? 1 : size);
   void* memory = nullptr;
   return posix_memalign(&memory, alignment, size) == 0 ? memory : nullptr;
@@ -29,6 +31,10 @@ namespace llmcore::test {
 
 uint64_t AllocationCount() {
   return allocation_count.load(std::memory_order_relaxed);
+}
+
+uint64_t ThreadAllocationCount() {
+  return thread_allocation_count;
 }
 
 }  // namespace llmcore::test

@@ -8,6 +8,8 @@ namespace llmcore::test {
 
 // Calls of operator new by all threads since the program began.
 uint64_t AllocationCount();
+// Likewise of the calling thread alone.
+uint64_t ThreadAllocationCount();
 
 }  // namespace llmcore::test
 
