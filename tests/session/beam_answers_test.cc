@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/base/file.h"
+#include "lib/base/json.h"
 #include "tests/session/support.h"
 
 namespace llmcore::core {
@@ -175,6 +176,77 @@ TEST(BeamAnswersTest, AreThoseOfAPlainSearchOnStories260K) {
          {Search{2, 2, 30, 1, false}, Search{4, 4, 24, 0, true}, Search{6, 3, 16, 1.5, false}}) {
       ExpectSame(model, ids, search);
     }
+  }
+}
+
+std::vector<TokenId> Ids(const JsonValue& array) {
+  std::vector<TokenId> ids;
+  for (const JsonValue& id : *array.if_array()) ids.push_back(static_cast<TokenId>(*id.if_int()));
+  return ids;
+}
+
+// The search alone, with end tokens of its own: a story seldom ends.
+std::vector<Beam> SearchTo(const std::shared_ptr<const Model>& model,
+                           const std::vector<TokenId>& prompt, const Search& search,
+                           const std::vector<TokenId>& end_tokens) {
+  BeamSearchParams params;
+  params.width = search.width;
+  params.answers = search.answers;
+  params.length_penalty = search.length_penalty;
+  params.early_stopping = search.early_stopping;
+  BeamSearch beams(params, end_tokens);
+  while (static_cast<int64_t>(beams.length()) < search.max_tokens) {
+    std::vector<std::vector<TokenLogprob>> tops;
+    for (const Beam& beam : beams.beams()) {
+      std::vector<TokenId> tokens = prompt;
+      tokens.insert(tokens.end(), beam.tokens.begin(), beam.tokens.end());
+      const auto session = SessionOf(model, tokens);
+      const std::span<const float> logits = *session->Logits();
+      FindTopLogprobs(logits, *LogSumExp(logits, 0), tops.emplace_back(beams.candidates()));
+    }
+    if (!beams.Advance(tops)) break;
+  }
+  return beams.Finish();
+}
+
+// tests/session/beam_golden.json says what made it.
+TEST(BeamAnswersTest, AreThoseOfTransformersOnStories260K) {
+  const std::string directory =
+      JoinPath(JoinPath(LLMCORE_REFERENCE_DIR, "models"), "stories260K-f32");
+  if (!DirectoryExists(directory)) GTEST_SKIP() << "no reference model at " << directory;
+  const auto golden =
+      ReadJsonObject(std::string(LLMCORE_SOURCE_DIR) + "/tests/session/beam_golden.json");
+  ASSERT_TRUE(golden.ok()) << golden.status();
+  ModelOptions options;
+  options.weight_format = WeightFormat::kF32;
+  const auto model = LoadModel(options, directory);
+  const JsonValue::Array& prompts = **golden->GetArray("prompts");
+  for (const JsonValue& value : **golden->GetArray("cases")) {
+    const JsonObject& entry = *value.if_object();
+    const auto number = [&](const char* name) { return *(*entry.Get(name))->AsDouble(); };
+    Search search;
+    search.width = static_cast<int32_t>(number("width"));
+    search.answers = static_cast<int32_t>(number("answers"));
+    search.max_tokens = static_cast<int64_t>(number("max_tokens"));
+    search.length_penalty = number("length_penalty");
+    search.early_stopping = *(*entry.Get("early_stopping"))->if_bool();
+    const std::vector<TokenId> prompt = Ids(prompts[static_cast<size_t>(number("prompt"))]);
+    const std::vector<TokenId> end_tokens = Ids(**entry.Get("end_tokens"));
+    SCOPED_TRACE(testing::Message()
+                 << "width " << search.width << ", length penalty " << search.length_penalty
+                 << ", early stopping " << search.early_stopping << ", ends with "
+                 << testing::PrintToString(end_tokens));
+    const std::vector<Beam> answers = SearchTo(model, prompt, search, end_tokens);
+    const JsonValue::Array& expected = **entry.GetArray("ids");
+    const JsonValue::Array& scores = **entry.GetArray("scores");  // none of one beam
+    ASSERT_EQ(answers.size(), expected.size());
+    for (size_t i = 0; i < answers.size(); ++i) {
+      EXPECT_EQ(answers[i].tokens, Ids(expected[i])) << "answer " << i;
+      if (i >= scores.size()) continue;
+      EXPECT_NEAR(answers[i].score, *scores[i].AsDouble(),
+                  1e-4 * std::max(1.0, std::abs(answers[i].score)));
+    }
+    if (model->IsEndOfText(end_tokens[0])) ExpectSame(model, prompt, search);
   }
 }
 
