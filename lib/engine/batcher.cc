@@ -78,21 +78,22 @@ Batcher::~Batcher() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Batcher::Submit(Request* request) {
-  if (request->sequence->length() >= request->end) {
-    request->state = Request::State::kDone;
-    return;
-  }
-  request->sequence->PrepareTable(request->end);
-
+absl::Status Batcher::Submit(Request* request) {
+  if (request->sequence->length() >= request->end) return absl::OkStatus();
   const std::lock_guard<std::mutex> lock(mutex_);
-  // Room for all requests, those of the running step included: steps allocate nothing.
-  queue_.Reserve(queue_.size() + members_.size() + 1);
+  try {
+    request->sequence->PrepareTable(request->end);
+    // Room for all requests, those of the running step included: steps allocate nothing.
+    queue_.Reserve(queue_.size() + members_.size() + 1);
+  } catch (const std::bad_alloc&) {
+    return out_of_memory_;
+  }
   request->sequence->BeginRequest(kStepsPerPriority * request->terms.priority);
   queue_.Push(request, step_);
   ++arrived_;
   blocked_ = false;
   if (ReadyLocked()) work_.notify_one();
+  return absl::OkStatus();
 }
 
 absl::Status Batcher::Wait(Request* request, const CancelToken* cancel) {
@@ -158,8 +159,11 @@ bool Batcher::DoneLocked(Request* request, const CancelToken* cancel) {
   if (request->state == Request::State::kDone) return true;
   const bool cancelled = cancel != nullptr && cancel->cancelled();
   const bool late = HasDeadline(*request) && Clock::now() >= request->terms.deadline;
-  if ((!cancelled && !late) || !WithdrawLocked(request)) return false;
-  CompleteLocked(request, cancelled ? CancelledError("computing a step") : deadline_error_);
+  if (!cancelled && !late) return false;
+  // Made first, since there may be no memory for it.
+  absl::Status status = cancelled ? CancelledError("computing a step") : deadline_error_;
+  if (!WithdrawLocked(request)) return false;
+  CompleteLocked(request, std::move(status));
   return true;
 }
 

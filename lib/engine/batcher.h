@@ -60,7 +60,8 @@ class Batcher {
 
   // Queues a request, which is waited for before it ends or its sequence is touched; its sequence
   // fits into the pool. A failed step changes nothing; the steps of the request before it stay.
-  void Submit(Request* request);
+  // RESOURCE_EXHAUSTED: there is no memory to queue it.
+  absl::Status Submit(Request* request);
   // Waits until a request that was submitted is done. CANCELLED within about 20 ms of `cancel`
   // (which may be NULL) being set, and DEADLINE_EXCEEDED at its deadline: by hand only between two
   // steps, when others take part in the one that this thread runs.

@@ -55,7 +55,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
                                                               BlockPool::HostBytesPerBlock(pool)));
   engine->sequences_ = std::make_shared<KvSequences>(std::make_shared<BlockPool>(pool, pool_memory),
                                                      plan.kv_block_tokens);
-  if (!weight_arena.full() || !activations.full() || !host.full()) {
+  const bool host_is_full = host.full() || host_memory.size() == device.PackingHostBytes();
+  if (!weight_arena.full() || !activations.full() || !host_is_full) {
     return absl::InternalError("the plan has bytes that loading does not need");
   }
   engine->batcher_ = std::make_unique<Batcher>(
@@ -104,8 +105,7 @@ absl::Status Engine::Submit(Request* request) {
           absl::StrCat("token ", token, " is outside the vocabulary of ", vocabulary_size_));
     }
   }
-  batcher_->Submit(request);
-  return absl::OkStatus();
+  return batcher_->Submit(request);
 }
 
 absl::StatusOr<bool> Engine::Step() {

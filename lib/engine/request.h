@@ -58,11 +58,11 @@ struct Request {
     kDelivering,  // its sink runs
     kDone,
   };
-  State state = State::kQueued;
-  bool decode = false;  // wants one position; as a step last looked at it
-  int64_t turn = 0;     // Demand::turn
-  bool missed = false;  // found no blocks for the step that is being formed
-  absl::Status status;  // when done
+  State state = State::kDone;  // until it is submitted, there is nothing to wait for
+  bool decode = false;         // wants one position; as a step last looked at it
+  int64_t turn = 0;            // Demand::turn
+  bool missed = false;         // found no blocks for the step that is being formed
+  absl::Status status;         // when done
   std::condition_variable done;
 };
 
