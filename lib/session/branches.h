@@ -18,7 +18,9 @@ namespace llmcore::core {
 
 struct Branch {
   Branch(KvSequence kv, std::vector<TokenId> ids)
-      : sequence(std::move(kv)), tokens(std::move(ids)) {}
+      : sequence(std::move(kv)), tokens(std::move(ids)) {
+    sequence.SetReplying(true);  // it goes on at once, however long the others take
+  }
 
   KvSequence sequence;
   std::vector<TokenId> tokens;  // prompt and answer, of which `sequence` may lack the end

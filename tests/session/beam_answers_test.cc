@@ -344,18 +344,38 @@ TEST(BeamAnswersTest, WrongNumbersAreRefused) {
   EXPECT_EQ(Beams(session.get(), {256, 256, 2, 16}).size(), 256u);
 }
 
+// They wait for each other's blocks, and lose and compute them again, without a trace.
+TEST(BeamAnswersTest, BeamsThatDoNotFitTogetherTakeTurns) {
+  const auto tokens_of = [](int64_t kv_cache_tokens) {
+    ModelOptions options;
+    options.max_context = 512;
+    options.kv_cache_tokens = kv_cache_tokens;
+    const auto model = LoadModel(options);
+    const auto session = SessionOf(model, RandomTokens(300, 4));
+    std::vector<std::vector<TokenId>> tokens;
+    for (const Answer& answer : Beams(session.get(), {16, 16, 70, 16})) {
+      tokens.push_back(answer.tokens);
+    }
+    EXPECT_TRUE(session->Truncate(0).ok());
+    EXPECT_EQ(BlocksInUse(*model), 0);
+    return tokens;
+  };
+  EXPECT_EQ(tokens_of(512), tokens_of(8192));
+}
+
 TEST(BeamAnswersTest, FailureAndCancelLeaveTheSession) {
   ModelOptions options;
-  options.max_context = 512;
-  options.kv_cache_tokens = 640;
+  options.max_context = 1024;
+  options.kv_cache_tokens = 8192;
   const auto model = LoadModel(options);
   const auto prompt = RandomTokens(300, 4);
   const auto session = SessionOf(model, prompt);
   BeamSearchParams params;
   params.width = 16;
   params.length_penalty = 16;
-  const absl::Status full = session->BeamAnswers(params, 200).status();
-  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted) << full;
+  session->SetDeadline(std::chrono::milliseconds(30));
+  EXPECT_EQ(session->BeamAnswers(params, 700).status().code(), absl::StatusCode::kDeadlineExceeded);
+  session->SetDeadline(std::nullopt);
   EXPECT_EQ(TokensOf(*session), prompt);
   session->Cancel();
   EXPECT_EQ(session->BeamAnswers(params, 200).status().code(), absl::StatusCode::kCancelled);

@@ -78,11 +78,9 @@ TEST(PromptLogprobsTest, FailuresLeaveTheSession) {
   }
   EXPECT_EQ((*Session::Create(model))->LogprobsOfTokens(1).status().code(),
             absl::StatusCode::kFailedPrecondition);
-  {
-    const auto occupant = SessionOf(model, RandomTokens(100, 2));
-    ASSERT_TRUE(occupant->Logits().ok());
-    EXPECT_EQ(session->LogprobsOfTokens(1).status().code(), absl::StatusCode::kResourceExhausted);
-  }
+  const auto occupant = SessionOf(model, RandomTokens(100, 2));
+  ASSERT_TRUE(occupant->Logits().ok());
+  EXPECT_TRUE(session->LogprobsOfTokens(1).ok()) << "the occupant gives its blocks up";
   session->Cancel();
   EXPECT_EQ(session->LogprobsOfTokens(1).status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(TokensOf(*session), RandomTokens(100, 1));

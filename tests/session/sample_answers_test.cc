@@ -182,20 +182,43 @@ TEST(SampleAnswersTest, ThePromptIsHeldOnce) {
   EXPECT_EQ(BlocksInUse(*model), 0);
 }
 
-TEST(SampleAnswersTest, ACacheThatIsTooSmallIsAnErrorAndNothingElse) {
+// They wait for each other's blocks, and lose and compute them again, without a trace.
+TEST(SampleAnswersTest, CandidatesThatDoNotFitTogetherTakeTurns) {
+  const auto tokens_of = [](int64_t kv_cache_tokens) {
+    ModelOptions options;
+    options.max_context = 256;
+    options.kv_cache_tokens = kv_cache_tokens;
+    const auto model = LoadModel(options);
+    const auto session = SessionOf(model, RandomTokens(100, 4));
+    GenerationParams params = Warm(6, 100);
+    params.ignore_eos = true;
+    std::vector<std::vector<TokenId>> tokens;
+    for (const Answer& answer : Sample(session.get(), params, 12, 12)) {
+      tokens.push_back(answer.tokens);
+    }
+    EXPECT_TRUE(session->Truncate(0).ok());
+    EXPECT_EQ(BlocksInUse(*model), 0);
+    return tokens;
+  };
+  EXPECT_EQ(tokens_of(512), tokens_of(8192));
+}
+
+TEST(SampleAnswersTest, AFailureOnTheWayLeavesTheSession) {
   ModelOptions options;
-  options.max_context = 256;
-  options.kv_cache_tokens = 512;
+  options.max_context = 1024;
+  options.kv_cache_tokens = 17 * 1024;
   const auto model = LoadModel(options);
   const auto prompt = RandomTokens(100, 4);
   const auto session = SessionOf(model, prompt);
-  GenerationParams params = Warm(6, 100);
+  GenerationParams params = Warm(6, 900);
   params.ignore_eos = true;
-  const auto answers = session->SampleAnswers(params, {12, 12});
-  EXPECT_EQ(answers.status().code(), absl::StatusCode::kResourceExhausted) << answers.status();
-  EXPECT_GT(BytesNeeded(answers.status()).value_or(0), 0u);
+  session->SetDeadline(std::chrono::milliseconds(50));
+  const auto answers = session->SampleAnswers(params, {16, 16});
+  EXPECT_EQ(answers.status().code(), absl::StatusCode::kDeadlineExceeded) << answers.status();
+  session->SetDeadline(std::nullopt);
   EXPECT_EQ(TokensOf(*session), prompt);
   EXPECT_LE(BlocksInUse(*model), 100 / model->plan().kv_block_tokens + 1);
+  params.max_tokens = 20;
   EXPECT_EQ(Generate(session.get(), params), Generate(SessionOf(model, prompt).get(), params));
 }
 
