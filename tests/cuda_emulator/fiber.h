@@ -28,11 +28,11 @@ class Fiber {
 
   void* stack_pointer_ = nullptr;
   std::byte* stack_ = nullptr;  // owned, above a guard page; null: the thread's own
-  // The stack in use, for AddressSanitizer.
-  const void* bottom_ = nullptr;
-  size_t bytes_ = 0;
-  void* fake_stack_ = nullptr;
-  void* tsan_fiber_ = nullptr;
+  // The stack in use, for AddressSanitizer, and the fiber as ThreadSanitizer knows it.
+  [[maybe_unused]] const void* bottom_ = nullptr;
+  [[maybe_unused]] size_t bytes_ = 0;
+  [[maybe_unused]] void* fake_stack_ = nullptr;
+  [[maybe_unused]] void* tsan_fiber_ = nullptr;
 };
 
 }  // namespace cuda_emulator
