@@ -40,7 +40,7 @@ find lib capi cuda include examples benchmarks 2>/dev/null -name '*.h' -o -name 
       if (!match($0, /[<"][^>"]+[>"]/)) next
       included = substr($0, RSTART + 1, RLENGTH - 2)
       ++seen
-      if (file ~ /^benchmarks\/kernels\//) next  # like unit tests, of the core
+      if (file ~ /^benchmarks\/(kernels|cuda)\//) next  # like unit tests, of the core
       if (file ~ /^(include|examples|benchmarks)\//) { public_only(); next }
       if (included ~ /^(tests|examples|benchmarks)\//) fail("the library does not use its users")
       if (file ~ /^(lib|cuda)\// && included ~ /^capi\//) fail("capi stands above")
