@@ -14,13 +14,13 @@
 namespace llmcore::core {
 namespace {
 
-// Under a sanitizer everything takes ten times as long or more.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kRuns = 300;
-constexpr int kThreadedRuns = 10;
-#else
+// Sanitizers, which builds with assertions have, make everything ten times slower or more.
+#ifdef NDEBUG
 constexpr int kRuns = 10000;
 constexpr int kThreadedRuns = 200;
+#else
+constexpr int kRuns = 300;
+constexpr int kThreadedRuns = 10;
 #endif
 
 constexpr int64_t kMaxContext = 256;  // eight blocks of the ten
