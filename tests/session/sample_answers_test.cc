@@ -190,10 +190,10 @@ TEST(SampleAnswersTest, CandidatesThatDoNotFitTogetherTakeTurns) {
     options.kv_cache_tokens = kv_cache_tokens;
     const auto model = LoadModel(options);
     const auto session = SessionOf(model, RandomTokens(100, 4));
-    GenerationParams params = Warm(6, 100);
+    GenerationParams params = Warm(6, 50);
     params.ignore_eos = true;
     std::vector<std::vector<TokenId>> tokens;
-    for (const Answer& answer : Sample(session.get(), params, 12, 12)) {
+    for (const Answer& answer : Sample(session.get(), params, 9, 9)) {
       tokens.push_back(answer.tokens);
     }
     EXPECT_TRUE(session->Truncate(0).ok());
