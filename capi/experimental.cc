@@ -61,16 +61,6 @@ llmcore_error* llmcore_session_set_cache_tenant(llmcore_session* session, const 
   });
 }
 
-llmcore_error* llmcore_model_prefix_cache_json(const llmcore_model* model,
-                                               llmcore_text** out_text) {
-  return Barrier([&]() -> absl::Status {
-    LLMCORE_RETURN_IF_ERROR(Reset(out_text, "out_text"));
-    LLMCORE_RETURN_IF_ERROR(CheckModel(model));
-    *out_text = new llmcore_text{model->model->PrefixCacheJson()};
-    return absl::OkStatus();
-  });
-}
-
 llmcore_error* llmcore_model_set_trace(llmcore_model* model, bool enabled) {
   return Barrier([&]() -> absl::Status {
     LLMCORE_RETURN_IF_ERROR(CheckModel(model));

@@ -259,15 +259,6 @@ inline Result<void> SetCacheTenant(const Session& session, std::string_view tena
       llmcore_session_set_cache_tenant(session.handle(), tenant.data(), tenant.size()));
 }
 
-// What the prefix cache has done so far, as JSON (llmcore_experimental.h says what is in it). Any
-// thread.
-inline Result<std::string> PrefixCacheJson(const Model& model) {
-  llmcore_text* text = nullptr;
-  llmcore_error* error = llmcore_model_prefix_cache_json(model.handle(), &text);
-  if (error != nullptr) return Error::Take(error);
-  return internal::TakeText(text);
-}
-
 // Traces where the time of the model's steps goes, from zero, or stops to. Any thread.
 inline Result<void> SetTrace(const Model& model, bool enabled) {
   return Error::Take(llmcore_model_set_trace(model.handle(), enabled));

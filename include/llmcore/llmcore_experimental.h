@@ -181,14 +181,6 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_prefix_cache(llmcore_model_
 LLMCORE_API llmcore_error* llmcore_session_set_cache_tenant(llmcore_session* session,
                                                             const char* tenant, size_t tenant_size);
 
-/* What the prefix cache of a model has done so far, as JSON: "enabled"; "block_tokens", what it
- * shares at a time; "hit_tokens", tokens of prompts that it saved computing; "computed_tokens",
- * those that were computed; "indexed_blocks", blocks that it can share now; "cached_blocks", of
- * them those that no session holds and the KV cache may take back; "evicted_blocks", those that it
- * has taken back. Any thread. */
-LLMCORE_API llmcore_error* llmcore_model_prefix_cache_json(const llmcore_model* model,
-                                                           llmcore_text** out_text);
-
 /* Traces where the time of the model's steps goes: `enabled` starts anew with the steps that begin
  * from now on, false stops. Costs well under 1% of a step. Any thread, also while sessions compute.
  */
@@ -203,9 +195,12 @@ LLMCORE_API llmcore_error* llmcore_model_trace_json(const llmcore_model* model,
                                                     llmcore_text** out_text);
 
 /* What the sessions of a model hold and wait for at the moment, as JSON: "kv_blocks" (of the KV
- * cache), "kv_blocks_free", "kv_block_tokens" (positions of a block), "waiting_requests" (that no
- * step has taken yet) and "prefix_cache" (as llmcore_model_prefix_cache_json). Cheap enough to ask
- * for many times a second. Any thread. */
+ * cache), "kv_blocks_free" (those that only the prefix cache holds included), "kv_block_tokens"
+ * (positions of a block), "waiting_requests" (that no step has taken yet), and "prefix_cache":
+ * "enabled"; "hit_tokens", tokens of prompts that it saved computing so far; "computed_tokens",
+ * those that were computed; "indexed_blocks", blocks that it can share now; "cached_blocks", of
+ * them those that no session holds and the KV cache may take back; "evicted_blocks", those that it
+ * has taken back. Cheap enough to ask for many times a second. Any thread. */
 LLMCORE_API llmcore_error* llmcore_model_stats_json(const llmcore_model* model,
                                                     llmcore_text** out_text);
 

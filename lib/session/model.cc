@@ -220,14 +220,4 @@ std::string Model::TraceJson() const {
   return engine_->TraceJson();
 }
 
-std::string Model::PrefixCacheJson() const {
-  const PrefixCacheStatistics cache = engine_->prefix_cache();
-  return absl::StrCat(
-      "{\"enabled\": ", cache.enabled ? "true" : "false",
-      ", \"block_tokens\": ", plan_.kv_block_tokens, ", \"hit_tokens\": ", cache.hit_tokens,
-      ", \"computed_tokens\": ", cache.computed_tokens,
-      ", \"indexed_blocks\": ", cache.indexed_blocks, ", \"cached_blocks\": ", cache.cached_blocks,
-      ", \"evicted_blocks\": ", cache.evicted_blocks, "}");
-}
-
 }  // namespace llmcore::core

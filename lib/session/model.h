@@ -80,8 +80,6 @@ class Model : public std::enable_shared_from_this<Model> {
   std::string TraceJson() const;
   // What is going on at the moment, as llmcore_model_stats_json says it. Any thread.
   std::string StatsJson() const;
-  // Engine::prefix_cache: {"enabled", "block_tokens", "hit_tokens", ...}. Any thread.
-  std::string PrefixCacheJson() const;
 
   // Tokenizer and chat template, as far as the directory has them.
   const std::shared_ptr<const TextCodec>& text() const { return text_; }

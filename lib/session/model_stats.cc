@@ -6,11 +6,15 @@
 namespace llmcore::core {
 
 std::string Model::StatsJson() const {
-  return absl::StrCat("{\"kv_blocks\": ", plan_.kv_blocks,
-                      ", \"kv_blocks_free\": ", engine_->free_kv_blocks(),
-                      ", \"kv_block_tokens\": ", plan_.kv_block_tokens,
-                      ", \"waiting_requests\": ", engine_->waiting(),
-                      ", \"prefix_cache\": ", PrefixCacheJson(), "}");
+  const PrefixCacheStatistics cache = engine_->prefix_cache();
+  return absl::StrCat(
+      "{\"kv_blocks\": ", plan_.kv_blocks, ", \"kv_blocks_free\": ", engine_->free_kv_blocks(),
+      ", \"kv_block_tokens\": ", plan_.kv_block_tokens,
+      ", \"waiting_requests\": ", engine_->waiting(),
+      ", \"prefix_cache\": {\"enabled\": ", cache.enabled ? "true" : "false",
+      ", \"hit_tokens\": ", cache.hit_tokens, ", \"computed_tokens\": ", cache.computed_tokens,
+      ", \"indexed_blocks\": ", cache.indexed_blocks, ", \"cached_blocks\": ", cache.cached_blocks,
+      ", \"evicted_blocks\": ", cache.evicted_blocks, "}}");
 }
 
 }  // namespace llmcore::core
