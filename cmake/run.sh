@@ -20,7 +20,8 @@ set -eu
 source_dir=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 build_dir="$source_dir/build"
 log="$build_dir/run.log"
-passed="$build_dir/tests-passed"  # what a whole run that passed printed; as old as its beginning
+began="$build_dir/tests-began"    # as old as the beginning of the last whole run of the tests,
+passed="$build_dir/tests-passed"  # and what it printed, when it passed
 
 say() { printf 'llmcore: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -103,15 +104,15 @@ build() {
   fi
 }
 
-# Whether the last whole run passed, and since it began neither a build has done anything nor a file
-# of the sources or of the reference data, which some tests read where it is, was written.
+# Whether the last whole run passed, no build has compiled anything since, and no file of the sources
+# or of the reference data, which some tests read where it is, was written since it began.
 passed_as_it_is() {
   [ -s "$passed" ] || return 1
   reference=$(sed -n 's/^LLMCORE_REFERENCE_DIR:PATH=//p' "$build_dir/CMakeCache.txt")
   newer=$(
-    find "$build_dir/.ninja_log" -newer "$passed"
+    find "$build_dir" -newer "$passed" -name '*.o' -print
     find "$source_dir" "$reference" \( -path "$source_dir/.git" -o -path "$source_dir/build*" \
-      -o -name __pycache__ \) -prune -o -newer "$passed" -type f -print 2>/dev/null
+      -o -name __pycache__ \) -prune -o -newer "$began" -type f -print 2>/dev/null
   )
   [ -z "$newer" ]
 }
@@ -126,15 +127,12 @@ run_tests() {
   jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
   started=$(date +%s)
   rm -f "$passed"
-  touch "$build_dir/tests-began"
+  [ $# != 0 ] || touch "$began"
   if ctest --test-dir "$build_dir" --output-on-failure -j "$jobs" "$@" >"$log" 2>&1; then
     # What did not run is part of the answer.
-    sed -n '/tests passed/p; /did not run/,$p' "$log" >"$build_dir/tests-summary"
-    cat "$build_dir/tests-summary"
-    if [ $# = 0 ]; then
-      touch -r "$build_dir/tests-began" "$build_dir/tests-summary"
-      mv "$build_dir/tests-summary" "$passed"
-    fi
+    summary=$(sed -n '/tests passed/p; /did not run/,$p' "$log")
+    printf '%s\n' "$summary"
+    [ $# != 0 ] || printf '%s\n' "$summary" >"$passed"
     say "took $(($(date +%s) - started)) s; all of the output is in $log"
   else
     status=$?
