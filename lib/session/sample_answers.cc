@@ -29,26 +29,35 @@ class SamplerPool {
   }
 
   absl::StatusOr<SampledToken> Sample(const SampleInput& input) {
-    std::unique_ptr<Sampler> sampler = Take();
-    absl::StatusOr<SampledToken> sampled = sampler->Sample(input);
+    const Loan loan(this);
+    absl::StatusOr<SampledToken> sampled = loan->Sample(input);
     if (sampled.ok()) sampled->top = {};  // the sampler's, which another thread takes now
-    Give(std::move(sampler));
     return sampled;
   }
 
  private:
-  std::unique_ptr<Sampler> Take() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    given_.wait(lock, [this] { return !free_.empty(); });
-    std::unique_ptr<Sampler> sampler = std::move(free_.back());
-    free_.pop_back();
-    return sampler;
-  }
-  void Give(std::unique_ptr<Sampler> sampler) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    free_.push_back(std::move(sampler));  // there is room: it was here before
-    given_.notify_one();
-  }
+  // A sampler that comes back whatever happens: others may wait for it.
+  class Loan {
+   public:
+    explicit Loan(SamplerPool* pool) : pool_(pool) {
+      std::unique_lock<std::mutex> lock(pool_->mutex_);
+      pool_->given_.wait(lock, [this] { return !pool_->free_.empty(); });
+      sampler_ = std::move(pool_->free_.back());
+      pool_->free_.pop_back();
+    }
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+    ~Loan() {
+      const std::lock_guard<std::mutex> lock(pool_->mutex_);
+      pool_->free_.push_back(std::move(sampler_));  // there is room: it was here before
+      pool_->given_.notify_one();
+    }
+    Sampler* operator->() const { return sampler_.get(); }
+
+   private:
+    SamplerPool* const pool_;
+    std::unique_ptr<Sampler> sampler_;
+  };
 
   std::mutex mutex_;
   std::condition_variable given_;
