@@ -13,7 +13,7 @@
 
 #include "lib/base/file.h"
 #include "lib/io/safetensors.h"
-#include "llmcore/llmcore.h"
+#include "llmcore/llmcore_experimental.h"
 #include "tests/fault/faults.h"
 
 namespace llmcore::test {
@@ -149,6 +149,15 @@ bool Converse(const llmcore_model* model, const std::string& path) {
     do {
       if (!Succeeded(llmcore_generation_next(generation.get(), &event))) return false;
     } while (event != nullptr);
+  }
+  Owned<llmcore_answers> samples(llmcore_answers_destroy);
+  Owned<llmcore_answers> beams(llmcore_answers_destroy);
+  Owned<llmcore_prompt_logprobs> logprobs(llmcore_prompt_logprobs_destroy);
+  if (!Succeeded(
+          llmcore_session_sample_answers(session.get(), params.get(), 2, 3, samples.out())) ||
+      !Succeeded(llmcore_session_beam_search(session.get(), 2, 3, 1, false, 1, beams.out())) ||
+      !Succeeded(llmcore_session_prompt_logprobs(session.get(), 2, logprobs.out()))) {
+    return false;
   }
   const float* logits = nullptr;
   size_t count = 0;
