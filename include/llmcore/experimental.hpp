@@ -108,16 +108,26 @@ inline Result<Model> LoadSynthetic(std::string_view shape,
   return Model::Adopt(model);
 }
 
-// A model whose steps the host runs: Step, and each call that waits for something.
-inline Result<Model> LoadManual(std::string_view path, const LoadOptions& options = LoadOptions()) {
-  constexpr std::string_view kManual = "manual";
+// How to load a model, beside LoadOptions.
+struct LoadExtras {
+  bool manual_scheduler = false;  // the host runs the steps: Step, and each call that waits
+  bool prefix_cache = true;       // false: every prompt is read in full
+};
+
+inline Result<Model> Load(std::string_view path, const LoadOptions& options,
+                          const LoadExtras& extras) {
+  const std::string_view scheduler = extras.manual_scheduler ? "manual" : "background";
   Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
   if (!c_options.ok()) return c_options.error();
-  llmcore_error* error =
-      llmcore_model_options_set_scheduler(c_options->get(), kManual.data(), kManual.size());
-  if (error != nullptr) return Error::Take(error);
   llmcore_model* model = nullptr;
-  error = llmcore_model_load(path.data(), path.size(), c_options->get(), &model);
+  llmcore_error* error =
+      llmcore_model_options_set_scheduler(c_options->get(), scheduler.data(), scheduler.size());
+  if (error == nullptr) {
+    error = llmcore_model_options_set_prefix_cache(c_options->get(), extras.prefix_cache);
+  }
+  if (error == nullptr) {
+    error = llmcore_model_load(path.data(), path.size(), c_options->get(), &model);
+  }
   if (error != nullptr) return Error::Take(error);
   return Model::Adopt(model);
 }
@@ -237,19 +247,6 @@ inline Result<PromptLogprobs> LogprobsOfPrompt(const Session& session, uint32_t 
     }
   }
   return result;
-}
-
-// Reads every prompt in full: without the prefix cache (llmcore_model_options_set_prefix_cache).
-inline Result<Model> LoadWithoutPrefixCache(std::string_view path,
-                                            const LoadOptions& options = LoadOptions()) {
-  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
-  if (!c_options.ok()) return c_options.error();
-  llmcore_error* error = llmcore_model_options_set_prefix_cache(c_options->get(), false);
-  if (error != nullptr) return Error::Take(error);
-  llmcore_model* model = nullptr;
-  error = llmcore_model_load(path.data(), path.size(), c_options->get(), &model);
-  if (error != nullptr) return Error::Take(error);
-  return Model::Adopt(model);
 }
 
 // Whose sessions this one, which has no tokens yet, shares computed prompts with: those of the same

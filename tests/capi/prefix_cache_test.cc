@@ -118,7 +118,7 @@ TEST(CppPrefixCacheTest, TheCppApiSaysTheSame) {
   }
   const auto counts = nlohmann::json::parse(experimental::StatsJson(model).value())["prefix_cache"];
   EXPECT_EQ(counts["hit_tokens"], 96);
-  const llmcore::Model plain = experimental::LoadWithoutPrefixCache(kModelPath).value();
+  const llmcore::Model plain = experimental::Load(kModelPath, {}, {.prefix_cache = false}).value();
   EXPECT_EQ(
       nlohmann::json::parse(experimental::StatsJson(plain).value())["prefix_cache"]["enabled"],
       false);

@@ -73,7 +73,9 @@ TEST(CppApiTest, EventsCanBePulledByHand) {
 }
 
 TEST(CppApiTest, RepliesArePolledAndModelsStepped) {
-  const auto model = experimental::LoadManual(kModelPath, {.weights = WeightFormat::kBf16}).value();
+  const auto model =
+      experimental::Load(kModelPath, {.weights = WeightFormat::kBf16}, {.manual_scheduler = true})
+          .value();
   EXPECT_FALSE(experimental::Step(model).value());
   Session chat(model);
   chat.AddUser("1.1+2.3=?");

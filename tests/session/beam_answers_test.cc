@@ -42,18 +42,13 @@ struct PlainAnswer {
   bool ended = false;
 };
 
-// Log-softmax in double precision of the position after `tokens`.
+// Of the position after `tokens`.
 std::vector<double> NextLogprobs(const std::shared_ptr<const Model>& model,
                                  const std::vector<TokenId>& tokens) {
   std::vector<float> row;
   const absl::Status status = SessionOf(model, tokens)->AllLogits(tokens.size() - 1, &row);
   EXPECT_TRUE(status.ok()) << status;
-  const double largest = *std::max_element(row.begin(), row.end());
-  double sum = 0;
-  for (const float logit : row) sum += std::exp(logit - largest);
-  std::vector<double> result(row.begin(), row.end());
-  for (double& value : result) value -= largest + std::log(sum);
-  return result;
+  return LogSoftmax(row);
 }
 
 class PlainSearch {

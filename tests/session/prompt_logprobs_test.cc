@@ -1,5 +1,4 @@
 // Log-probabilities of a prompt are those of its logits.
-#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -8,16 +7,6 @@
 
 namespace llmcore::core {
 namespace {
-
-// Log-softmax in double precision.
-std::vector<double> LogSoftmax(std::span<const float> row) {
-  const double largest = *std::max_element(row.begin(), row.end());
-  double sum = 0;
-  for (const float logit : row) sum += std::exp(logit - largest);
-  std::vector<double> result(row.begin(), row.end());
-  for (double& value : result) value -= largest + std::log(sum);
-  return result;
-}
 
 TEST(PromptLogprobsTest, AreThoseOfTheLogits) {
   for (const int32_t chunk : {7, 512}) {

@@ -4,8 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -59,6 +62,16 @@ inline std::vector<TokenId> Generate(Session* session, const GenerationParams& p
     if (event->has_token) tokens.push_back(event->token);
   }
   return tokens;
+}
+
+// In double precision.
+inline std::vector<double> LogSoftmax(std::span<const float> row) {
+  const double largest = *std::max_element(row.begin(), row.end());
+  double sum = 0;
+  for (const float logit : row) sum += std::exp(logit - largest);
+  std::vector<double> result(row.begin(), row.end());
+  for (double& value : result) value -= largest + std::log(sum);
+  return result;
 }
 
 inline int32_t BlocksInUse(const Model& model) {
