@@ -3,64 +3,46 @@
 #include <utility>
 
 #include "lib/cpu/cpu_backend.h"
+#include "tests/support/forwarding_backend.h"
 
 namespace llmcore::core {
 namespace {
 
-class Hooked final : public Backend {
+class Hooked final : public ForwardingBackend {
  public:
   Hooked(std::unique_ptr<Backend> cpu, const OperationHook* hook)
-      : cpu_(std::move(cpu)), hook_(*hook) {}
+      : ForwardingBackend(std::move(cpu)), hook_(*hook) {}
 
-  absl::string_view name() const override { return cpu_->name(); }
-  std::string Description() const override { return cpu_->Description(); }
-  absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(uint64_t bytes) override {
-    return cpu_->Allocate(bytes);
-  }
-  uint64_t PackedWeightBytes(const WeightShape& shape) const override {
-    return cpu_->PackedWeightBytes(shape);
-  }
-  uint64_t KvBlockBytes(const KvShape& shape) const override { return cpu_->KvBlockBytes(shape); }
-  uint64_t WorkspaceBytes(const StepLimits& limits) const override {
-    return cpu_->WorkspaceBytes(limits);
-  }
-  std::string KvLayoutName(const KvShape& shape) const override {
-    return cpu_->KvLayoutName(shape);
-  }
-  absl::Status PackWeight(const WeightShape& shape, std::span<const SourceMatrix> parts,
-                          void* destination, const WorkControl& control) override {
-    return cpu_->PackWeight(shape, parts, destination, control);
-  }
   absl::Status Embed(const StepContext& context, const EmbedParams& params) override {
-    return Run(context, [&] { return cpu_->Embed(context, params); });
+    return Run(context, [&] { return to().Embed(context, params); });
   }
   absl::Status Norm(const StepContext& context, const NormParams& params) override {
-    return Run(context, [&] { return cpu_->Norm(context, params); });
+    return Run(context, [&] { return to().Norm(context, params); });
   }
   absl::Status Linear(const StepContext& context, const LinearParams& params) override {
-    return Run(context, [&] { return cpu_->Linear(context, params); });
+    return Run(context, [&] { return to().Linear(context, params); });
   }
   absl::Status LinearGated(const StepContext& context, const LinearGatedParams& params) override {
-    return Run(context, [&] { return cpu_->LinearGated(context, params); });
+    return Run(context, [&] { return to().LinearGated(context, params); });
   }
   absl::Status RopeAppend(const StepContext& context, const RopeAppendParams& params) override {
-    return Run(context, [&] { return cpu_->RopeAppend(context, params); });
+    return Run(context, [&] { return to().RopeAppend(context, params); });
   }
   absl::Status Attention(const StepContext& context, const AttentionParams& params) override {
-    return Run(context, [&] { return cpu_->Attention(context, params); });
+    return Run(context, [&] { return to().Attention(context, params); });
   }
   absl::Status GatherRows(const StepContext& context, const GatherRowsParams& params) override {
-    return Run(context, [&] { return cpu_->GatherRows(context, params); });
+    return Run(context, [&] { return to().GatherRows(context, params); });
   }
   absl::Status CopyBlocks(const StepContext& context, const CopyBlocksParams& params) override {
-    return Run(context, [&] { return cpu_->CopyBlocks(context, params); });
+    return Run(context, [&] { return to().CopyBlocks(context, params); });
   }
   absl::Status ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t)> body) override {
     const CancelToken never;
     const StepContext context{{}, &never};
     const bool hooked = static_cast<bool>(hook_);  // one that is set meanwhile is for the next step
     if (hooked) LLMCORE_RETURN_IF_ERROR(hook_(context));
-    LLMCORE_RETURN_IF_ERROR(cpu_->ForEachOnHost(count, body));
+    LLMCORE_RETURN_IF_ERROR(to().ForEachOnHost(count, body));
     return hooked ? hook_(context) : absl::OkStatus();
   }
 
@@ -71,7 +53,6 @@ class Hooked final : public Backend {
     return operation();
   }
 
-  const std::unique_ptr<Backend> cpu_;
   const OperationHook& hook_;
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/cpu/cpu_backend.h"
+#include "tests/support/forwarding_backend.h"
 
 namespace llmcore::core {
 namespace {
@@ -31,13 +32,11 @@ absl::Status NoOperations() {
   return absl::UnimplementedError("this backend only loads");
 }
 
-class Recorder final : public Backend {
+class Recorder final : public ForwardingBackend {
  public:
   Recorder(std::unique_ptr<Backend> cpu, bool reserve_only, Ledger* ledger)
-      : cpu_(std::move(cpu)), reserve_only_(reserve_only), ledger_(*ledger) {}
+      : ForwardingBackend(std::move(cpu)), reserve_only_(reserve_only), ledger_(*ledger) {}
 
-  absl::string_view name() const override { return cpu_->name(); }
-  std::string Description() const override { return cpu_->Description(); }
   absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(uint64_t bytes) override {
     ledger_.device.push_back(bytes);
     return Give(bytes);
@@ -46,28 +45,10 @@ class Recorder final : public Backend {
     ledger_.host.push_back(bytes);
     return Give(bytes);
   }
-  uint64_t PackedWeightBytes(const WeightShape& shape) const override {
-    return cpu_->PackedWeightBytes(shape);
-  }
-  uint64_t KvBlockBytes(const KvShape& shape) const override { return cpu_->KvBlockBytes(shape); }
-  uint64_t WorkspaceBytes(const StepLimits& limits) const override {
-    return cpu_->WorkspaceBytes(limits);
-  }
-  std::string KvLayoutName(const KvShape& shape) const override {
-    return cpu_->KvLayoutName(shape);
-  }
-  std::string WeightLayoutName(WeightFormat format) const override {
-    return cpu_->WeightLayoutName(format);
-  }
-  int64_t WeightSliceRows() const override { return cpu_->WeightSliceRows(); }
-  absl::Status CheckPackedWeight(const WeightShape& shape, std::span<const std::byte> bytes,
-                                 const WorkControl& control) override {
-    return cpu_->CheckPackedWeight(shape, bytes, control);
-  }
   absl::Status PackWeight(const WeightShape& shape, std::span<const SourceMatrix> parts,
                           void* destination, const WorkControl& control) override {
     if (reserve_only_) return absl::OkStatus();
-    return cpu_->PackWeight(shape, parts, destination, control);
+    return ForwardingBackend::PackWeight(shape, parts, destination, control);
   }
 
   absl::Status Embed(const StepContext&, const EmbedParams&) override { return NoOperations(); }
@@ -91,10 +72,9 @@ class Recorder final : public Backend {
 
  private:
   absl::StatusOr<std::unique_ptr<DeviceMemory>> Give(uint64_t bytes) {
-    return reserve_only_ ? ReservedMemory::Map(bytes) : cpu_->Allocate(bytes);
+    return reserve_only_ ? ReservedMemory::Map(bytes) : to().Allocate(bytes);
   }
 
-  const std::unique_ptr<Backend> cpu_;
   const bool reserve_only_;
   Ledger& ledger_;
 };
