@@ -92,7 +92,7 @@ absl::Status Batcher::Submit(Request* request) {
   queue_.Push(request, step_);
   ++arrived_;
   blocked_ = false;
-  if (ReadyLocked()) work_.notify_one();
+  if (Clock::now() >= EarliestStepLocked()) work_.notify_one();
   return absl::OkStatus();
 }
 
@@ -200,21 +200,23 @@ void Batcher::Loop() noexcept {
   }
 }
 
-bool Batcher::ReadyLocked() const {
-  if (queue_.empty()) return false;
-  const Clock::time_point now = Clock::now();
-  return (arrived_ >= expected_ || now >= linger_until_) && (!blocked_ || now >= retry_at_);
+// From when on the next step may begin, if a request waits by then.
+Batcher::Clock::time_point Batcher::EarliestStepLocked() const {
+  const bool lingers = arrived_ < expected_;
+  return std::max(lingers ? linger_until_ : Clock::time_point::min(),
+                  blocked_ ? retry_at_ : Clock::time_point::min());
 }
 
 void Batcher::AwaitWork() {
   std::unique_lock<std::mutex> lock(mutex_);
-  while (!stop_ && !ReadyLocked()) {
-    const Clock::time_point next =
-        queue_.empty() || !blocked_ ? linger_until_ : std::max(linger_until_, retry_at_);
-    if (Clock::now() < next) {
-      work_.wait_until(lock, next);
-    } else {
+  while (!stop_) {
+    const Clock::time_point earliest = EarliestStepLocked();
+    if (Clock::now() < earliest) {
+      work_.wait_until(lock, earliest);
+    } else if (queue_.empty()) {
       work_.wait(lock);
+    } else {
+      return;
     }
   }
 }

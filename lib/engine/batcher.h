@@ -101,7 +101,7 @@ class Batcher {
 
   void Loop() noexcept;
   void AwaitWork();
-  bool ReadyLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Clock::time_point EarliestStepLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AwaitChange(std::unique_lock<std::mutex>* lock, Request* request, const CancelToken* cancel);
   bool StepOnce(const Request* driver = nullptr, const CancelToken* cancel = nullptr);
   bool Form();
