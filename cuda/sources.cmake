@@ -1,8 +1,9 @@
 # What the CUDA backend is made of, relative to this folder: also for the emulator's build.
 set(LLMCORE_CUDA_HOST_SOURCES
   attention.cc batch_upload.cc cuda_backend.cc device.cc linear.cc pack_weight.cc rows.cc
+  sampling.cc
   kernels/linear.cc)
 set(LLMCORE_CUDA_KERNEL_SOURCES
   kernels/attention.cu kernels/kv_cache.cu kernels/linear_bf16.cu kernels/linear_f16.cu
   kernels/linear_f32.cu kernels/linear_int4.cu kernels/linear_int8.cu kernels/pack.cu
-  kernels/rows.cu)
+  kernels/rows.cu kernels/sampling.cu)
