@@ -389,7 +389,7 @@ __device__ __forceinline__ int Draw(Shared* shared, const Row& row, const core::
   return FindFirst(shared, row.vocabulary, target, weight_at);
 }
 
-__global__ void __launch_bounds__(kThreads) SampleKernel(const SampleKernelParams p) {
+__global__ void __launch_bounds__(kThreads, 1) SampleKernel(const SampleKernelParams p) {
   auto* shared = reinterpret_cast<Shared*>(DynamicShared());
   if (Thread() == 0) shared->draw = p.draws[blockIdx.x];  // the host's memory: read once
   const float* logits = p.logits + static_cast<int64_t>(blockIdx.x) * p.vocabulary;
