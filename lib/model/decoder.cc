@@ -41,10 +41,15 @@ absl::StatusOr<DecoderBuffers> Decoder::TakeBuffers(const ModelConfig& config,
   const int64_t rows = limits.max_rows;
   DecoderBuffers buffers;
   LLMCORE_ASSIGN_OR_RETURN(buffers.hidden, take(activations, rows, config.hidden_size));
-  LLMCORE_ASSIGN_OR_RETURN(buffers.normed, take(activations, rows, config.hidden_size));
-  LLMCORE_ASSIGN_OR_RETURN(buffers.qkv, take(activations, rows, QkvColumns(config)));
-  LLMCORE_ASSIGN_OR_RETURN(buffers.attention, take(activations, rows, AttentionColumns(config)));
-  LLMCORE_ASSIGN_OR_RETURN(buffers.gated, take(activations, rows, config.intermediate_size));
+  // Of each two the second is written when the first has been read for the last time.
+  LLMCORE_ASSIGN_OR_RETURN(
+      buffers.normed,
+      take(activations, rows, std::max(int64_t{config.hidden_size}, AttentionColumns(config))));
+  buffers.attention = buffers.normed;
+  LLMCORE_ASSIGN_OR_RETURN(
+      buffers.qkv,
+      take(activations, rows, std::max(QkvColumns(config), int64_t{config.intermediate_size})));
+  buffers.gated = buffers.qkv;
   LLMCORE_ASSIGN_OR_RETURN(buffers.head_in,
                            take(activations, limits.max_logits, config.hidden_size));
   LLMCORE_ASSIGN_OR_RETURN(buffers.cos_sin, take(host, rows, config.head_dim));

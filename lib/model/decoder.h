@@ -24,7 +24,8 @@ struct DecoderLimits {
   bool draws = false;  // tokens on the device, from some of those rows
 };
 
-// The rows of a step whose hidden state lives between operations.
+// The rows of a step whose hidden state lives between operations. normed and attention are the same
+// memory, and qkv and gated: what one half of a layer leaves there the other does not read.
 struct DecoderBuffers {
   float* hidden = nullptr;     // [rows, hidden], the residual stream
   float* normed = nullptr;     // [rows, hidden]
