@@ -21,6 +21,7 @@ absl::Status GatherRows(Backend& backend, const StepContext& context,
                         const GatherRowsParams& params);
 absl::Status CopyBlocks(Backend& backend, const StepContext& context,
                         const CopyBlocksParams& params);
+absl::Status Sample(Backend& backend, const StepContext& context, const SampleParams& params);
 
 }  // namespace llmcore::core
 

@@ -117,4 +117,12 @@ OperationWork WorkOf(const Backend& backend, const CopyBlocksParams& params) {
   return work;
 }
 
+OperationWork WorkOf(const Backend&, const SampleParams& params) {
+  OperationWork work;
+  work.kind = OperationKind::kSample;
+  work.rows = params.logits.rows;
+  work.bytes = Bytes(params.logits);
+  return work;
+}
+
 }  // namespace llmcore::core

@@ -29,6 +29,7 @@ struct Calls {
   std::vector<int32_t> block_table;
   std::vector<int32_t> from = {0};
   std::vector<int32_t> to;
+  std::unique_ptr<core::DeviceMemory> host;
 };
 
 constexpr int32_t kBlockTokens = 16;
@@ -98,6 +99,13 @@ void AddCalls(Harness* harness, int32_t rows, size_t width, size_t heads, Calls*
   calls->to = {blocks};
   core::CopyBlocksParams copy{append.cache, calls->from, calls->to};
   add("copy blocks", [=](const StepContext& c) { return backend->CopyBlocks(c, copy); });
+  if (!backend->Samples(static_cast<int64_t>(width))) return;
+  const size_t draw_bytes = in.rows * sizeof(core::TokenDraw);
+  calls->host = *backend->AllocateHost(draw_bytes + in.rows * sizeof(core::DrawnToken));
+  auto* draws = static_cast<core::TokenDraw*>(calls->host->data());
+  std::fill_n(draws, in.rows, core::TokenDraw{1, 5, 0.9f, -3, 0.5});
+  core::SampleParams sample{matrix, draws, reinterpret_cast<core::DrawnToken*>(draws + in.rows)};
+  add("sample", [=](const StepContext& c) { return backend->Sample(c, sample); });
 }
 
 class RulesTest : public testing::TestWithParam<BackendCase> {

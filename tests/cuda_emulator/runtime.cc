@@ -282,6 +282,16 @@ uint64_t MostPinnedBytes() {
   return std::exchange(device.most_pinned, device.pinned);
 }
 
+std::vector<std::byte> PinnedContents() {
+  Device& device = TheDevice();
+  const std::lock_guard<std::mutex> lock(device.mutex);
+  std::vector<std::byte> contents;
+  for (const auto& [data, allocation] : device.allocations) {
+    if (allocation.on_host) contents.insert(contents.end(), data, data + allocation.bytes);
+  }
+  return contents;
+}
+
 void SetDeviceCount(int count) {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
   TheDevice().count = count;
