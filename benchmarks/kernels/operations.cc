@@ -29,18 +29,21 @@ using core::WeightFormat;
 using core::WeightKind;
 
 constexpr char kHelp[] =
-    "Usage: operations [--device DEVICE] [--only REGEX] [--seconds S] [--tiny] [--list]\n"
+    "Usage: operations [--device DEVICE] [--only REGEX] [--seconds S] [--no-deterministic]\n"
+    "                  [--tiny] [--list]\n"
     "Times the operations of a backend on the shapes of Llama-3-8B, a JSON object a line.\n"
-    "  --device DEVICE  cpu, cuda (the default) or cuda:N\n"
-    "  --only REGEX     those whose names hold this\n"
-    "  --seconds S      of each, 0.1 unless given\n"
-    "  --tiny           small shapes: whether it works, and no figure\n"
-    "  --list           names, and nothing is run\n";
+    "  --device DEVICE     cpu, cuda (the default) or cuda:N\n"
+    "  --only REGEX        those whose names hold this\n"
+    "  --seconds S         of each, 0.1 unless given\n"
+    "  --no-deterministic  products of many tokens by cuBLASLt, where it is installed\n"
+    "  --tiny              small shapes: whether it works, and no figure\n"
+    "  --list              names, and nothing is run\n";
 
 struct Options {
   std::string device = "cuda";
   std::string only;
   double seconds = 0.1;
+  bool deterministic = true;
   bool tiny = false;
   bool list = false;
 };
@@ -327,7 +330,9 @@ int Main(int argc, char** argv) {
       std::fputs(kHelp, stdout);
       return 0;
     }
-    if (flag == "--tiny") {
+    if (flag == "--no-deterministic") {
+      options.deterministic = false;
+    } else if (flag == "--tiny") {
       options.tiny = true;
     } else if (flag == "--list") {
       options.list = true;
@@ -344,7 +349,8 @@ int Main(int argc, char** argv) {
   }
   absl::Status status;
   try {
-    auto backend = core::CreateBackend(options.list ? "cpu" : options.device, /*threads=*/0);
+    auto backend = core::CreateBackend(options.list ? "cpu" : options.device, /*threads=*/0,
+                                       options.deterministic);
     status = backend.status();
     if (status.ok()) status = Bench(*std::move(backend), options).Run();
   } catch (const std::exception& error) {  // a pattern that is none, or no memory

@@ -23,7 +23,7 @@ class KvBytesTest : public testing::TestWithParam<KvCase> {};
 // half a bit with heads of 64. Nothing else is added: sizes that fill whole lanes need no padding.
 TEST_P(KvBytesTest, ThePlanHasExactlyTheBitsOfTheFormat) {
   const KvCase& param = GetParam();
-  const auto backend = CreateBackend("cpu", 1);
+  const auto backend = CreateBackend("cpu", 1, /*deterministic=*/true);
   ASSERT_TRUE(backend.ok()) << backend.status();
   const ModelConfig config = *SyntheticConfig(param.shape);
   MemoryRequest request;

@@ -10,8 +10,8 @@ namespace llmcore::core {
 namespace {
 
 TEST(DeviceTest, CudaIsADeviceOrUnavailableAndAutoGoesOn) {
-  const auto cuda = CreateBackend("cuda", 1);
-  const auto automatic = CreateBackend("auto", 1);
+  const auto cuda = CreateBackend("cuda", 1, /*deterministic=*/true);
+  const auto automatic = CreateBackend("auto", 1, /*deterministic=*/true);
   ASSERT_TRUE(automatic.ok()) << automatic.status();
   if (cuda.ok()) {
     EXPECT_EQ((*cuda)->name(), "cuda");
@@ -24,14 +24,16 @@ TEST(DeviceTest, CudaIsADeviceOrUnavailableAndAutoGoesOn) {
 }
 
 TEST(DeviceTest, TheCpuIsAlwaysThere) {
-  const auto cpu = CreateBackend("cpu", 1);
+  const auto cpu = CreateBackend("cpu", 1, /*deterministic=*/true);
   ASSERT_TRUE(cpu.ok()) << cpu.status();
   EXPECT_EQ((*cpu)->name(), "cpu");
 }
 
 TEST(DeviceTest, OtherNamesAreRefused) {
   for (const char* name : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "CUDA", "cuda:0x", "cpu:0"}) {
-    EXPECT_EQ(CreateBackend(name, 1).status().code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_EQ(CreateBackend(name, 1, /*deterministic=*/true).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << name;
   }
 }
 
