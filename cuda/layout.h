@@ -19,6 +19,8 @@
 //             u32: 8 codes + 8 in nibbles; the code of register r, half h is nibble
 //             4 h + 2 (r % 2) + r / 2, so that (u32 >> 4 n) & 0x000F000F is one register and a
 //             byte belongs to one row.
+//   int4-   as int4 with codes as they are, 0 to 15, then [16 rows] f16 scale, [16 rows] u8 zero
+//   zeros
 //
 // KV blocks of one layer: [keys, values][kv_heads][block_tokens][head_dim], each token padded with
 // zeros to 16 bytes. int8 is a byte a code, int4 two in a byte, the even element in the low nibble;
@@ -43,7 +45,7 @@ constexpr int kGroup = 128;  // columns of a tile, and those that share a scale
 constexpr int kSteps = kGroup / 16;
 
 // Formats of weights as kernels know them.
-enum class Storage : int { kF32, kBf16, kF16, kInt8, kInt4 };
+enum class Storage : int { kF32, kBf16, kF16, kInt8, kInt4, kInt4Zeros };
 
 LLMCORE_HOST_DEVICE constexpr int64_t TileBytes(Storage storage) {
   switch (storage) {
@@ -56,8 +58,15 @@ LLMCORE_HOST_DEVICE constexpr int64_t TileBytes(Storage storage) {
       return int64_t{kTileRows} * kGroup + kTileRows * 2;
     case Storage::kInt4:
       return int64_t{kTileRows} * kGroup / 2 + kTileRows * 2;
+    case Storage::kInt4Zeros:
+      return int64_t{kTileRows} * kGroup / 2 + kTileRows * 3;
   }
   return 0;
+}
+
+// Bytes from the start of a tile to its scales, of formats that have them; zeros follow.
+LLMCORE_HOST_DEVICE constexpr int64_t ScalesInTile(Storage storage) {
+  return storage == Storage::kInt8 ? int64_t{kTileRows} * kGroup : int64_t{kTileRows} * kGroup / 2;
 }
 
 LLMCORE_HOST_DEVICE constexpr int64_t Groups(int64_t columns) {
@@ -80,6 +89,7 @@ LLMCORE_HOST_DEVICE constexpr int OffsetInTile(Storage storage, int row, int col
     case Storage::kInt8:
       return ((s / 2 * 32 + lane) * 2 + s % 2) * 8 + r * 2 + j % 2;
     case Storage::kInt4:
+    case Storage::kInt4Zeros:
       return ((s / 4 * 32 + lane) * 4 + s % 4) * 4 + j % 2 * 2 + row / 8;
   }
   return 0;

@@ -12,9 +12,8 @@ using core::ActivationFormat;
 using core::WeightFormat;
 
 Precision PrecisionOf(WeightFormat weights, ActivationFormat activations) {
-  const bool quantized = weights == WeightFormat::kInt8 || weights == WeightFormat::kInt4;
-  return quantized && activations == ActivationFormat::kInt8 ? Precision::kRounded
-                                                             : Precision::kExact;
+  return IsQuantized(weights) && activations == ActivationFormat::kInt8 ? Precision::kRounded
+                                                                        : Precision::kExact;
 }
 
 bool IsAligned(const float* data) {

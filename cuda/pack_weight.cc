@@ -25,21 +25,23 @@ using core::WeightShape;
 // Of a launch, with what comes back: a fraction of a millisecond of a PCIe bus.
 constexpr uint64_t kChunkBytes = uint64_t{8} << 20;
 constexpr uint64_t kChunks = 2;
-constexpr uint64_t kAlignment = 256;  // of the three parts of a chunk
+constexpr uint64_t kAlignment = 256;  // of the four parts of a chunk
 constexpr int64_t kMostRows = 32768;  // of a launch; a grid's y has 65535
 
 PackSource SourceOf(const SourceMatrix& part) {
   if (part.format == WeightFormat::kInt8) return PackSource::kInt8;
   if (part.format == WeightFormat::kInt4) return PackSource::kInt4;
+  if (part.format == WeightFormat::kInt4Zeros) return PackSource::kInt4Zeros;
   return part.dtype == DType::kF32    ? PackSource::kF32
          : part.dtype == DType::kBf16 ? PackSource::kBf16
                                       : PackSource::kF16;
 }
 
-// One of the two buffers: rows, their scales, and what the kernel says of them.
+// One of the two buffers: rows, their scales and zero points, and what the kernel says of them.
 struct Chunk {
   std::byte* rows = nullptr;
   std::byte* scales = nullptr;
+  std::byte* zeros = nullptr;
   unsigned char* bad = nullptr;
   // Of the launch that is under way; no rows when there is none.
   int64_t first_row = 0;  // over all parts
@@ -77,10 +79,10 @@ class Packer {
   }
 
  private:
-  // As many rows a chunk as fit, with their scales and what the kernel says of them.
+  // As many rows a chunk as fit, with all that belongs to them.
   absl::Status CutChunks(std::span<std::byte> memory, uint64_t row_bytes) {
     const uint64_t groups = static_cast<uint64_t>(groups_);
-    const uint64_t count = (kChunkBytes - 3 * kAlignment) / (row_bytes + 3 * groups);
+    const uint64_t count = (kChunkBytes - 4 * kAlignment) / (row_bytes + 4 * groups);
     if (count == 0) {
       return absl::UnimplementedError(absl::StrCat("weights with rows of ", row_bytes,
                                                    " bytes on CUDA: at most ", kChunkBytes));
@@ -88,11 +90,13 @@ class Packer {
     rows_ = std::min({static_cast<int64_t>(count), kMostRows, shape_.rows});
     const uint64_t source = core::RoundUp(static_cast<uint64_t>(rows_) * row_bytes, kAlignment);
     const uint64_t scales = core::RoundUp(static_cast<uint64_t>(rows_) * groups * 2, kAlignment);
+    const uint64_t zeros = core::RoundUp(static_cast<uint64_t>(rows_) * groups, kAlignment);
     std::byte* begin = memory.data();
     for (Chunk& chunk : chunks_) {
       chunk.rows = begin;
       chunk.scales = begin + source;
-      chunk.bad = reinterpret_cast<unsigned char*>(begin + source + scales);
+      chunk.zeros = chunk.scales + scales;
+      chunk.bad = reinterpret_cast<unsigned char*>(chunk.zeros + zeros);
       begin += kChunkBytes;
     }
     return absl::OkStatus();
@@ -133,15 +137,19 @@ class Packer {
     const uint64_t row_bytes = core::SourceRowBytes(part);
     const uint64_t bytes = row_bytes * static_cast<uint64_t>(count);
     std::memcpy(chunk.rows, part.data + row_bytes * static_cast<uint64_t>(row), bytes);
-    if (part.scales != nullptr) {
-      const uint64_t scale_bytes = core::Int4ScaleCount(static_cast<uint64_t>(part.columns)) * 2;
-      std::memcpy(chunk.scales, part.scales + scale_bytes * static_cast<uint64_t>(row),
-                  scale_bytes * static_cast<uint64_t>(count));
-    }
+    const uint64_t groups = core::Int4ScaleCount(static_cast<uint64_t>(part.columns));
+    const auto take = [&](const std::byte* from, uint64_t element, std::byte* to) {
+      if (from == nullptr) return;
+      std::memcpy(to, from + groups * element * static_cast<uint64_t>(row),
+                  groups * element * static_cast<uint64_t>(count));
+    };
+    take(part.scales, 2, chunk.scales);
+    take(part.zeros, 1, chunk.zeros);
     params_.source = SourceOf(part);
     params_.data = reinterpret_cast<const unsigned char*>(chunk.rows);
     params_.row_bytes = static_cast<int64_t>(row_bytes);
     params_.scales = reinterpret_cast<const uint16_t*>(chunk.scales);
+    params_.zeros = reinterpret_cast<const unsigned char*>(chunk.zeros);
     params_.rows = static_cast<int32_t>(count);
     params_.first_row = destination;
     params_.bad = chunk.bad;

@@ -22,6 +22,8 @@ inline Storage StorageOf(core::WeightFormat format) {
       return Storage::kInt8;
     case core::WeightFormat::kInt4:
       return Storage::kInt4;
+    case core::WeightFormat::kInt4Zeros:
+      return Storage::kInt4Zeros;
     case core::WeightFormat::kAuto:
     case core::WeightFormat::kF32:
       break;

@@ -6,5 +6,5 @@ set(LLMCORE_CUDA_HOST_SOURCES
 set(LLMCORE_CUDA_LIBRARY_SOURCES cublas_lt.cc)
 set(LLMCORE_CUDA_KERNEL_SOURCES
   kernels/attention.cu kernels/kv_cache.cu kernels/linear_bf16.cu kernels/linear_f16.cu
-  kernels/linear_f32.cu kernels/linear_int4.cu kernels/linear_int8.cu kernels/pack.cu
-  kernels/panel.cu kernels/rows.cu kernels/sampling.cu)
+  kernels/linear_f32.cu kernels/linear_int4.cu kernels/linear_int4_zeros.cu kernels/linear_int8.cu
+  kernels/pack.cu kernels/panel.cu kernels/rows.cu kernels/sampling.cu)

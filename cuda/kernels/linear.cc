@@ -16,6 +16,8 @@ cudaError_t LaunchAny(Storage storage, Precision precision, bool gated,
       return LaunchLinearBf16(gated, params, stream);
     case Storage::kInt8:
       return LaunchLinearInt8(gated, precision, params, stream);
+    case Storage::kInt4Zeros:
+      return LaunchLinearInt4Zeros(gated, precision, params, stream);
     case Storage::kInt4:
       break;
   }

@@ -30,7 +30,7 @@ struct LinearKernelParams {
 
 // How the product is computed. kExact keeps activations in f32 (as three bf16 pieces) and weights
 // as their format defines them; kRounded rounds activations to bf16, and takes int4 and int8 scales
-// on the sums. kRounded is for kInt8 and kInt4 only.
+// on the sums. kRounded is for formats of codes only.
 enum class Precision : int { kExact, kRounded };
 
 // Bits of a row of the output depend neither on the other rows nor on their number.

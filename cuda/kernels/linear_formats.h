@@ -13,6 +13,8 @@ cudaError_t LaunchLinearInt8(bool gated, Precision precision, const LinearKernel
                              cudaStream_t stream);
 cudaError_t LaunchLinearInt4(bool gated, Precision precision, const LinearKernelParams& p,
                              cudaStream_t stream);
+cudaError_t LaunchLinearInt4Zeros(bool gated, Precision precision, const LinearKernelParams& p,
+                                  cudaStream_t stream);
 
 }  // namespace llmcore::cuda
 

@@ -142,13 +142,17 @@ struct Int8Weights {
 };
 
 // A nibble q in the last bits of bf16 128 is the value 128 + q: two weights by one lop3. Taking off
-// 128 + 8 is exact in bf16, and costs half an instruction a weight; taking it off the group's sum
-// instead would cost digits, and a sum of the activations.
-__device__ __forceinline__ uint32_t Int4Pair(uint32_t word, int r) {
+// 128 + zero, which is 8 where there are no zero points, is exact in bf16, and costs half an
+// instruction a weight; taking it off the group's sum instead would cost digits, and a sum of the
+// activations.
+__device__ __forceinline__ uint32_t Int4Pair(uint32_t word, int r, uint32_t minus_zeros) {
   const uint32_t raw = (word >> (4 * (r % 2 * 2 + r / 2)) & 0x000F000Fu) | 0x43004300u;
   constexpr uint32_t kOnes = 0x3F803F80u;
-  constexpr uint32_t kMinus136 = 0xC308C308u;
-  return FmaBf16x2(raw, kOnes, kMinus136);
+  return FmaBf16x2(raw, kOnes, minus_zeros);
+}
+// -(128 + zero) twice, for zeros below 128.
+__device__ __forceinline__ constexpr uint32_t MinusZeros(uint32_t zero) {
+  return 0xC300C300u | zero | zero << 16;
 }
 
 // kPieces 1: codes as weights, scales on the sums. kPieces 3: weights as the format defines them,
@@ -169,14 +173,53 @@ struct Int4Weights {
     const uint32_t word = Word(tile.codes[s / 4], s % 4);
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
-      a[0][r] = Int4Pair(word, r);
+      a[0][r] = Int4Pair(word, r, MinusZeros(8));
       if (!kScaled) a[0][r] = FmaBf16x2(a[0][r], tile.scales[r % 2], kMinusZeros);
     }
   }
 };
 
+// A tile of codes with the scales and zero points of rows g and g + 8.
+struct ZerosTile {
+  uint4 codes[2];
+  float scales[2];
+  uint32_t minus_zeros[2];
+};
+
+// Codes less their zero points are exact in bf16. The sums take the scale, whatever the precision.
+template <int kPieces>
+struct Int4ZerosWeights {
+  static constexpr Storage kStorage = Storage::kInt4Zeros;
+  static constexpr int kWeightPieces = 1;
+  static constexpr int kActivationPieces = kPieces;
+  static constexpr bool kScaled = true;
+  using Tile = ZerosTile;
+  __device__ static __forceinline__ Tile Load(const unsigned char* data, int lane) {
+    Tile tile;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) tile.codes[i] = LoadStream16(data + i * 512 + lane * 16);
+    const auto* scales = reinterpret_cast<const uint16_t*>(data + ScalesInTile(kStorage));
+    const unsigned char* zeros = data + ScalesInTile(kStorage) + kTileRows * 2;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      tile.scales[i] = F16ToF32(scales[lane / 4 + i * 8]);
+      tile.minus_zeros[i] = MinusZeros(zeros[lane / 4 + i * 8]);
+    }
+    return tile;
+  }
+  __device__ static __forceinline__ void Fragments(const Tile& tile, int s,
+                                                   uint32_t (&a)[kWeightPieces][4]) {
+    const uint32_t word = Word(tile.codes[s / 4], s % 4);
+#pragma unroll
+    for (int r = 0; r < 4; ++r) a[0][r] = Int4Pair(word, r, tile.minus_zeros[r % 2]);
+  }
+};
+
 __device__ __forceinline__ float ScaleOf(const CodeTile<2>& tile, int i) {
   return __uint_as_float(tile.scales[i] & 0xFFFF0000u);
+}
+__device__ __forceinline__ float ScaleOf(const ZerosTile& tile, int i) {
+  return tile.scales[i];
 }
 __device__ __forceinline__ float ScaleOf(const CodeTile<4>& tile, int i) {
   return __uint_as_float(tile.scales[i] & 0xFFFF0000u);

@@ -30,11 +30,18 @@ __device__ __forceinline__ int SourceCode(PackSource source, const unsigned char
   if (source == PackSource::kInt8) return static_cast<signed char>(row[column]);
   const int byte = row[column / 2];
   const int nibble = column % 2 == 0 ? byte >> 4 : byte & 15;
-  return (nibble ^ 8) - 8;
+  return source == PackSource::kInt4Zeros ? nibble : (nibble ^ 8) - 8;
 }
 
+// Of a quantized one, a group's scale and zero point.
+struct GroupParameters {
+  uint16_t scale_bits;
+  unsigned char zero;
+  float scale;
+};
+
 __device__ __forceinline__ float SourceValue(PackSource source, const unsigned char* row,
-                                             int column, float scale) {
+                                             int column, const GroupParameters& group) {
   switch (source) {
     case PackSource::kF32:
       return reinterpret_cast<const float*>(row)[column];
@@ -43,10 +50,13 @@ __device__ __forceinline__ float SourceValue(PackSource source, const unsigned c
     case PackSource::kF16:
       return F16ToF32(reinterpret_cast<const uint16_t*>(row)[column]);
     case PackSource::kInt8:
-      return __fmul_rn(static_cast<float>(SourceCode(source, row, column)), scale);
+      return __fmul_rn(static_cast<float>(SourceCode(source, row, column)), group.scale);
     case PackSource::kInt4:
       return Bf16ToF32(
-          F32ToBf16(__fmul_rn(static_cast<float>(SourceCode(source, row, column)), scale)));
+          F32ToBf16(__fmul_rn(static_cast<float>(SourceCode(source, row, column)), group.scale)));
+    case PackSource::kInt4Zeros:
+      return __fmul_rn(static_cast<float>(SourceCode(source, row, column) - group.zero),
+                       group.scale);
     case PackSource::kZeros:
       break;
   }
@@ -55,7 +65,8 @@ __device__ __forceinline__ float SourceValue(PackSource source, const unsigned c
 
 __device__ __forceinline__ bool IsSame(PackSource source, Storage storage) {
   return (source == PackSource::kInt8 && storage == Storage::kInt8) ||
-         (source == PackSource::kInt4 && storage == Storage::kInt4);
+         (source == PackSource::kInt4 && storage == Storage::kInt4) ||
+         (source == PackSource::kInt4Zeros && storage == Storage::kInt4Zeros);
 }
 
 __global__ void PackKernel(const PackKernelParams p) {
@@ -70,10 +81,17 @@ __global__ void PackKernel(const PackKernelParams p) {
   unsigned char* out = p.out + (tile * p.groups + group) * TileBytes(p.storage);
   const int first = lane * 4;
 
-  uint16_t scale_bits = 0;
-  const bool quantized = p.source == PackSource::kInt8 || p.source == PackSource::kInt4;
-  if (quantized) scale_bits = p.scales[static_cast<int64_t>(row) * p.groups + group];
-  const bool scale_is_bad = quantized && !IsFinite(Bf16ToF32(scale_bits));
+  GroupParameters parameters = {};
+  if (IsQuantized(p.source)) {
+    const int64_t at = static_cast<int64_t>(row) * p.groups + group;
+    parameters.scale_bits = p.scales[at];
+    parameters.scale = Bf16ToF32(parameters.scale_bits);
+    if (p.source == PackSource::kInt4Zeros) {
+      parameters.zero = p.zeros[at];
+      parameters.scale = F16ToF32(parameters.scale_bits);
+    }
+  }
+  const bool group_is_bad = !IsFinite(parameters.scale) || parameters.zero > kMostZero;
 
   // Values that the format can hold, and whether the source's can be held.
   float values[4];
@@ -87,7 +105,7 @@ __global__ void PackKernel(const PackKernelParams p) {
     if (inside && IsSame(p.source, p.storage)) {
       codes[i] = SourceCode(p.source, source, column);
     } else if (inside) {
-      values[i] = SourceValue(p.source, source, column, Bf16ToF32(scale_bits));
+      values[i] = SourceValue(p.source, source, column, parameters);
     }
     float kept = values[i];
     if (p.storage == Storage::kF16) {
@@ -98,7 +116,7 @@ __global__ void PackKernel(const PackKernelParams p) {
     if (!IsFinite(kept)) bad = first + i;
     values[i] = kept;
   }
-  if (scale_is_bad) bad = 0;
+  if (group_is_bad) bad = 0;
   const unsigned bad_lanes = __ballot_sync(kAllLanes, bad != kNoneBad);
   if (bad_lanes != 0) {
     int least = 0;
@@ -123,7 +141,8 @@ __global__ void PackKernel(const PackKernelParams p) {
     return;
   }
   const bool is_int8 = p.storage == Storage::kInt8;
-  if (!IsSame(p.source, p.storage)) {
+  uint16_t scale_bits = parameters.scale_bits;
+  if (!IsSame(p.source, p.storage) && p.source != PackSource::kZeros) {
     float absmax = 0;
     for (int i = 0; i < 4; ++i) absmax = fmaxf(absmax, fabsf(values[i]));
     absmax = WarpMax(absmax);
@@ -137,7 +156,6 @@ __global__ void PackKernel(const PackKernelParams p) {
     for (int i = 0; i < 4; ++i) {
       if (group * kGroup + first + i >= p.columns) codes[i] = 0;
     }
-    if (p.source == PackSource::kZeros) scale_bits = 0;
   }
   if (is_int8) {
     for (int i = 0; i < 4; ++i) {
@@ -145,14 +163,16 @@ __global__ void PackKernel(const PackKernelParams p) {
     }
   } else {
     // Columns j and j + 2 share a byte.
+    const int offset = p.storage == Storage::kInt4 ? 8 : 0;
     for (int i = 0; i < 2; ++i) {
       out[OffsetInTile(p.storage, tile_row, first + i)] =
-          static_cast<unsigned char>((codes[i] + 8) | (codes[i + 2] + 8) << 4);
+          static_cast<unsigned char>((codes[i] + offset) | (codes[i + 2] + offset) << 4);
     }
   }
   if (lane == 0) {
-    const int64_t scales = TileBytes(p.storage) - kTileRows * 2;
-    reinterpret_cast<uint16_t*>(out + scales)[tile_row] = scale_bits;
+    unsigned char* scales = out + ScalesInTile(p.storage);
+    reinterpret_cast<uint16_t*>(scales)[tile_row] = scale_bits;
+    if (p.storage == Storage::kInt4Zeros) scales[kTileRows * 2 + tile_row] = parameters.zero;
   }
 }
 

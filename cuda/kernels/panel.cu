@@ -145,6 +145,10 @@ cudaError_t LaunchDequantize(Storage storage, Precision precision,
       return precision == Precision::kExact
                  ? LaunchFormat<Int8Weights<1>, Precision::kExact>(params, stream)
                  : LaunchFormat<Int8Weights<1>, Precision::kRounded>(params, stream);
+    case Storage::kInt4Zeros:
+      return precision == Precision::kExact
+                 ? LaunchFormat<Int4ZerosWeights<1>, Precision::kExact>(params, stream)
+                 : LaunchFormat<Int4ZerosWeights<1>, Precision::kRounded>(params, stream);
     case Storage::kInt4:
       break;
   }

@@ -1,6 +1,6 @@
 // What stands around a product of many tokens that a library multiplies (gemm.h): a panel of a
 // weight as rows of bf16, activations as rows of bf16, and outputs from sums. Rows of both operands
-// have Depth(groups) columns; those behind the last are zero.
+// have Depth(groups) columns; of activations, those behind the last are zero.
 #ifndef LLMCORE_CUDA_KERNELS_PANEL_H_
 #define LLMCORE_CUDA_KERNELS_PANEL_H_
 
@@ -25,7 +25,8 @@ constexpr int WeightPieces(Storage storage, Precision precision) {
     case Storage::kF32:
       return 3;
     case Storage::kF16:
-    case Storage::kInt8:  // a code of 8 bits times a scale of 8
+    case Storage::kInt8:       // a code of 8 bits times a scale of 8
+    case Storage::kInt4Zeros:  // 5 bits times 11
       return 2;
     case Storage::kBf16:
     case Storage::kInt4:
@@ -48,7 +49,7 @@ struct DequantizeKernelParams {
   int32_t piece;
   uint16_t* out;  // [row_tiles * 16][Depth(groups)] bf16
 };
-// kRounded is for kInt8 and kInt4 only.
+// kRounded is for formats of codes only.
 cudaError_t LaunchDequantize(Storage storage, Precision precision,
                              const DequantizeKernelParams& params, cudaStream_t stream);
 

@@ -22,15 +22,20 @@ __device__ __forceinline__ float UnpackValue(Storage storage, const unsigned cha
       return F16ToF32(*reinterpret_cast<const uint16_t*>(at));
     case Storage::kInt8:
     case Storage::kInt4:
+    case Storage::kInt4Zeros:
       break;
   }
-  const auto* scales = reinterpret_cast<const uint16_t*>(tile + TileBytes(storage) - kTileRows * 2);
+  const auto* scales = reinterpret_cast<const uint16_t*>(tile + ScalesInTile(storage));
+  const int nibble = IsUpperNibble(column) ? *at >> 4 : *at & 15;
+  if (storage == Storage::kInt4Zeros) {
+    const int zero = tile[ScalesInTile(storage) + kTileRows * 2 + row];
+    return __fmul_rn(static_cast<float>(nibble - zero), F16ToF32(scales[row]));
+  }
   const float scale = Bf16ToF32(scales[row]);
   if (storage == Storage::kInt8) {
     return __fmul_rn(static_cast<float>(static_cast<signed char>(*at)), scale);
   }
-  const int code = (IsUpperNibble(column) ? *at >> 4 : *at & 15) - 8;
-  return Bf16ToF32(F32ToBf16(__fmul_rn(static_cast<float>(code), scale)));
+  return Bf16ToF32(F32ToBf16(__fmul_rn(static_cast<float>(nibble - 8), scale)));
 }
 
 __global__ void EmbedKernel(const EmbedKernelParams p) {

@@ -56,15 +56,17 @@ struct Matrix {
 };
 
 // Rows of one linear weight as a checkpoint stores them: [rows, columns] of `dtype`, row-major, or
-// already quantized, when `format` is kInt8 or kInt4 (lib/io/quantized_checkpoint.md): codes in
-// `data`, one bf16 scale a block in `scales`.
+// already quantized: codes in `data` and a scale for each block of 128 columns in `scales`, bf16
+// when `format` is kInt8 or kInt4 (lib/io/quantized_checkpoint.md); when it is kInt4Zeros, f16, and
+// a zero point for each in `zeros` (lib/tensor/int4.h).
 struct SourceMatrix {
   const std::byte* data = nullptr;  // host memory, any alignment
   DType dtype = DType::kF32;
   int64_t rows = 0;
   int64_t columns = 0;
   WeightFormat format = WeightFormat::kAuto;  // kAuto: plain values of `dtype`
-  const std::byte* scales = nullptr;
+  const std::byte* scales = nullptr;          // [rows, blocks], any alignment
+  const std::byte* zeros = nullptr;           // [rows, blocks] u8
 };
 
 // How the rows of a packed weight are ordered: kPlain puts the parts one after the other;
@@ -72,7 +74,7 @@ struct SourceMatrix {
 enum class WeightKind : uint8_t { kPlain, kGated };
 
 struct WeightShape {
-  WeightFormat format = WeightFormat::kF32;  // never kAuto
+  WeightFormat format = WeightFormat::kF32;  // never kAuto; kInt4Zeros: all parts are that already
   WeightKind kind = WeightKind::kPlain;
   int64_t rows = 0;     // of all parts together: outputs, or 2 * outputs when gated
   int64_t columns = 0;  // inputs

@@ -11,6 +11,7 @@ uint64_t SourceRowBytes(const SourceMatrix& part) {
     case WeightFormat::kInt8:
       return columns;
     case WeightFormat::kInt4:
+    case WeightFormat::kInt4Zeros:
       return Int4PackedBytes(columns);
     default:
       return columns * static_cast<uint64_t>(DTypeSize(part.dtype));
@@ -23,16 +24,20 @@ absl::Status CheckSourceParts(const WeightShape& shape, std::span<const SourceMa
   }
   int64_t rows = 0;
   for (const SourceMatrix& part : parts) {
-    const bool quantized = part.format == WeightFormat::kInt8 || part.format == WeightFormat::kInt4;
     if (part.columns != shape.columns || part.rows < 0 || part.rows > shape.rows - rows) {
       return absl::InvalidArgumentError(absl::StrCat(
           "a part of ", part.rows, " x ", part.columns, " does not fit into a weight of ",
           shape.rows, " x ", shape.columns, " after ", rows, " rows"));
     }
-    if (quantized ? part.scales == nullptr
-                  : part.format != WeightFormat::kAuto || !IsWeightDType(part.dtype)) {
+    const bool has_zeros = part.format == WeightFormat::kInt4Zeros;
+    if (IsQuantized(part.format)
+            ? part.scales == nullptr || (has_zeros && part.zeros == nullptr)
+            : part.format != WeightFormat::kAuto || !IsWeightDType(part.dtype)) {
       return absl::InvalidArgumentError(
           absl::StrCat("a weight cannot be made from ", DTypeName(part.dtype), " values"));
+    }
+    if (shape.format == WeightFormat::kInt4Zeros && !has_zeros) {
+      return absl::InvalidArgumentError("a weight with zero points is made from such parts only");
     }
     rows += part.rows;
   }
@@ -49,10 +54,11 @@ absl::Status UnusableValueError(const WeightShape& shape, std::span<const Source
   int64_t row = index / shape.columns;
   size_t part = 0;
   while (row >= parts[part].rows) row -= parts[part++].rows;
-  return absl::InvalidArgumentError(
-      absl::StrCat("the value at row ", row, ", column ", index % shape.columns,
-                   parts.size() > 1 ? absl::StrCat(" of part ", part) : std::string(),
-                   " is NaN or infinite, or too large for ", WeightFormatName(shape.format)));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the value at row ", row, ", column ", index % shape.columns,
+      parts.size() > 1 ? absl::StrCat(" of part ", part) : std::string(),
+      " is NaN or infinite, or too large for ", WeightFormatName(shape.format),
+      parts[part].format == WeightFormat::kInt4Zeros ? ", or has a zero point above 16" : ""));
 }
 
 }  // namespace llmcore::core

@@ -180,8 +180,8 @@ struct RepackArgs {
 };
 
 // Indexed by weight format in this order.
-enum class PanelFormat : int { kF32, kBf16, kF16, kInt8, kInt4 };
-constexpr int kPanelFormats = 5;
+enum class PanelFormat : int { kF32, kBf16, kF16, kInt8, kInt4, kInt4Zeros };
+constexpr int kPanelFormats = 6;
 
 // KV formats: f32, bf16, f16, int8, int4, as core::KvFormat numbers them from 1.
 constexpr int kKvFormats = 5;
@@ -191,6 +191,7 @@ struct KernelTable {
   void (*linear_f32[kPanelFormats])(const LinearF32Args&);
   void (*linear_int8)(const LinearInt8Args&);  // int8 weights
   void (*linear_int4)(const LinearInt8Args&);  // int4 weights
+  void (*linear_int4_zeros)(const LinearInt8Args&);
   void (*linear_bf16)(const LinearBf16Args&);  // null where the set cannot multiply bf16
   void (*store)(const StoreArgs&);
   void (*store_gated)(const StoreGatedArgs&);

@@ -18,6 +18,10 @@
 //          so that 64 bytes hold 16 rows x 8 columns, and one AND (and one shift) makes of them 16
 //          lanes of 4 unsigned bytes, the operand of vpdpbusd.
 //
+//   int4-  blocks of 128 columns, the last one padded with finite values:
+//   zeros    [64 rows] f16 scale, [64 rows] u8 zero point, then codes as they are, 0 to 15, in the
+//            order of int4
+//
 // Quantized activations: [blocks of 128 columns][tokens] of
 //            [128] s8 code, f32 scale, i32 sum of the codes
 // so that the tokens which meet one block of a weight follow each other.
@@ -51,6 +55,7 @@ constexpr int64_t kKvParameterBytes = 2 * 2 * kKeyGroup;  // scales and zeros of
 constexpr int64_t kScaleBytes = kPanelRows * 2;
 constexpr int64_t kInt8BlockBytes = kScaleBytes + kBlock * kPanelRows;
 constexpr int64_t kInt4BlockBytes = kScaleBytes + kBlock * kPanelRows / 2;
+constexpr int64_t kInt4ZerosBlockBytes = kInt4BlockBytes + kPanelRows;
 
 // Bytes of one token in one block of activations, quantized or in bf16.
 constexpr int64_t kActivationBlockBytes = kBlock + 4 + 4;

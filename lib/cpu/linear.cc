@@ -29,8 +29,9 @@ enum class Arithmetic {
 Arithmetic ArithmeticOf(const KernelTable& kernels, const PackedWeight& weight,
                         ActivationFormat activations) {
   const PanelFormat format = PanelFormatOf(weight.shape.format);
-  const bool quantized = format == PanelFormat::kInt8 || format == PanelFormat::kInt4;
-  if (activations == ActivationFormat::kInt8 && quantized) return Arithmetic::kInt8;
+  if (activations == ActivationFormat::kInt8 && IsQuantized(weight.shape.format)) {
+    return Arithmetic::kInt8;
+  }
   if (activations == ActivationFormat::kBf16 && format == PanelFormat::kBf16) {
     return kernels.linear_bf16 != nullptr ? Arithmetic::kBf16 : Arithmetic::kBf16InF32;
   }
@@ -110,6 +111,8 @@ struct Product {
         .scratch = spread_nibbles ? reinterpret_cast<unsigned char*>(scratch) : nullptr};
     if (format == PanelFormat::kInt8) {
       kernels.linear_int8(args);
+    } else if (format == PanelFormat::kInt4Zeros) {
+      kernels.linear_int4_zeros(args);
     } else {
       kernels.linear_int4(args);
     }

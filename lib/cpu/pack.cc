@@ -46,16 +46,33 @@ uint16_t Load16(const std::byte* p) {
   return value;
 }
 
+// Which block of a part that is.
+uint64_t BlockIndex(const SourceRow& source, int64_t column) {
+  const uint64_t blocks = core::Int4ScaleCount(static_cast<uint64_t>(source.part->columns));
+  return static_cast<uint64_t>(source.row) * blocks + static_cast<uint64_t>(column / kBlock);
+}
+
 // Where the scale of a block is; any alignment.
 const std::byte* ScaleAddress(const SourceRow& source, int64_t column) {
-  const uint64_t scales = core::Int4ScaleCount(static_cast<uint64_t>(source.part->columns));
-  const uint64_t index =
-      static_cast<uint64_t>(source.row) * scales + static_cast<uint64_t>(column / kBlock);
-  return source.part->scales + index * 2;
+  return source.part->scales + BlockIndex(source, column) * 2;
 }
 
 uint16_t SourceScale(const SourceRow& source, int64_t column) {
   return Load16(ScaleAddress(source, column));
+}
+
+// Of int4 with zero points; else 0.
+int SourceZero(const SourceRow& source, int64_t column) {
+  if (source.part->format != WeightFormat::kInt4Zeros) return 0;
+  return std::to_integer<int>(source.part->zeros[BlockIndex(source, column)]);
+}
+
+// Whether the scale of a block, and its zero point, can be used.
+bool IsUsableBlock(const SourceRow& source, int64_t column) {
+  const uint16_t scale = SourceScale(source, column);
+  return source.part->format == WeightFormat::kInt4Zeros
+             ? (scale & 0x7C00u) != 0x7C00u && SourceZero(source, column) <= core::kMostInt4Zero
+             : (scale & 0x7F80u) != 0x7F80u;
 }
 
 // Codes of an already quantized block; zero beyond n.
@@ -70,7 +87,8 @@ void ReadCodes(const SourceRow& source, int64_t column, int64_t n, int8_t* codes
   for (int64_t i = 0; i < n; ++i) {
     const int byte = std::to_integer<int>(row[(column + i) / 2]);
     const int nibble = i % 2 == 0 ? byte >> 4 : byte & 15;
-    codes[i] = static_cast<int8_t>((nibble ^ 8) - 8);
+    codes[i] = static_cast<int8_t>(
+        source.part->format == WeightFormat::kInt4Zeros ? nibble : (nibble ^ 8) - 8);
   }
 }
 
@@ -79,14 +97,17 @@ void ReadValues(const SourceRow& source, int64_t column, int64_t n, float* value
   std::fill(values, values + kBlock, 0.0f);
   if (source.part == nullptr) return;
   const SourceMatrix& part = *source.part;
-  if (part.format == WeightFormat::kInt8 || part.format == WeightFormat::kInt4) {
+  if (IsQuantized(part.format)) {
     int8_t codes[kBlock];
     ReadCodes(source, column, n, codes);
     const uint16_t scale = SourceScale(source, column);
+    const int zero = SourceZero(source, column);
     for (int64_t i = 0; i < n; ++i) {
-      values[i] = part.format == WeightFormat::kInt4
+      values[i] = part.format == WeightFormat::kInt8
+                      ? static_cast<float>(codes[i]) * core::Bf16ToF32(scale)
+                  : part.format == WeightFormat::kInt4
                       ? core::Bf16ToF32(core::DequantizeInt4Value(codes[i], scale))
-                      : static_cast<float>(codes[i]) * core::Bf16ToF32(scale);
+                      : core::DequantizeInt4Zeros(codes[i], zero, scale);
     }
     return;
   }
@@ -159,8 +180,8 @@ int64_t WritePlain(PanelFormat format, const float* values, int64_t column, int6
   return bad;
 }
 
-// Codes (zero beyond the row's end) and scale of one row's block into its lane.
-void WriteCodes(PanelFormat format, const int8_t* codes, uint16_t scale, int64_t lane,
+// Codes (zero beyond the row's end), scale and zero point of one row's block into its lane.
+void WriteCodes(PanelFormat format, const int8_t* codes, uint16_t scale, int zero, int64_t lane,
                 unsigned char* block) {
   std::memcpy(block + lane * 2, &scale, 2);
   unsigned char* out = block + kScaleBytes + lane * 4;
@@ -170,9 +191,16 @@ void WriteCodes(PanelFormat format, const int8_t* codes, uint16_t scale, int64_t
     }
     return;
   }
+  int offset = 8;
+  if (format == PanelFormat::kInt4Zeros) {
+    offset = 0;
+    block[kScaleBytes + lane] = static_cast<unsigned char>(zero);
+    out += kPanelRows;
+  }
   for (int64_t i = 0; i < kBlock; i += 8, out += kPanelRows * 4) {
     for (int64_t j = 0; j < 4; ++j) {
-      out[j] = static_cast<unsigned char>((codes[i + j] + 8) | (codes[i + j + 4] + 8) << 4);
+      out[j] =
+          static_cast<unsigned char>((codes[i + j] + offset) | (codes[i + j + 4] + offset) << 4);
     }
   }
 }
@@ -185,12 +213,13 @@ int64_t WriteQuantized(PanelFormat format, const float* values, int64_t n, int64
   int8_t codes[kBlock] = {};
   const uint16_t scale = format == PanelFormat::kInt8 ? core::QuantizeInt8Block(halves, n, codes)
                                                       : core::QuantizeInt4Block(halves, n, codes);
-  WriteCodes(format, codes, scale, lane, block);
+  WriteCodes(format, codes, scale, 0, lane, block);
   return kNoneBad;
 }
 
-bool IsQuantized(PanelFormat format) {
-  return format == PanelFormat::kInt8 || format == PanelFormat::kInt4;
+// Of a format of codes.
+int64_t BlockBytes(PanelFormat format) {
+  return PanelBytes(format, kBlock);
 }
 
 // ---- A panel -----------------------------------------------------------------------------------
@@ -203,6 +232,7 @@ class Packer {
         shape_(shape),
         parts_(parts),
         format_(PanelFormatOf(shape.format)),
+        quantized_(IsQuantized(shape.format)),
         panel_bytes_(PanelBytes(format_, shape.columns)),
         panels_(static_cast<unsigned char*>(destination)) {}
 
@@ -233,7 +263,7 @@ class Packer {
 
   // Whether the row's codes are kept as they are stored.
   bool Repacks(const SourceRow& row) const {
-    return row.part != nullptr && row.part->format == shape_.format && IsQuantized(format_);
+    return row.part != nullptr && row.part->format == shape_.format && quantized_;
   }
 
   SourceRow FindRow(int64_t panel, int64_t lane) const {
@@ -258,9 +288,10 @@ class Packer {
     }
   }
 
-  // The whole blocks of 16 rows whose codes are stored already; returns the column after them, 0
-  // where the other path must look (and say which scale is not finite).
+  // The whole blocks of 16 rows whose codes are stored already, with the kernels; returns the
+  // column after them, 0 where the other path must look (and say which scale is not finite).
   int64_t RepackRows(const SourceRow* rows, int64_t panel, int64_t lane) const {
+    if (format_ == PanelFormat::kInt4Zeros) return 0;
     RepackArgs args = {.codes = {},
                        .scales = {},
                        .blocks = shape_.columns / kBlock,
@@ -297,23 +328,28 @@ class Packer {
 
   int64_t PackBlock(const SourceRow& row, int64_t panel, int64_t lane, int64_t column, int64_t n) {
     unsigned char* out = panels_ + panel * panel_bytes_;
-    unsigned char* block =
-        out + column / kBlock * (format_ == PanelFormat::kInt8 ? kInt8BlockBytes : kInt4BlockBytes);
-    if (IsQuantized(format_) && Quantize(row, lane, column, n, block)) return kNoneBad;
+    unsigned char* block = quantized_ ? out + column / kBlock * BlockBytes(format_) : nullptr;
+    if (quantized_ && Quantize(row, lane, column, n, block)) return kNoneBad;
+    if (row.part != nullptr && IsQuantized(row.part->format) && !IsUsableBlock(row, column)) {
+      return 0;
+    }
     if (Repacks(row)) {
       int8_t codes[kBlock];
       ReadCodes(row, column, n, codes);
-      const uint16_t scale = SourceScale(row, column);
-      if (!std::isfinite(core::Bf16ToF32(scale))) return 0;
-      WriteCodes(format_, codes, scale, lane, block);
+      WriteCodes(format_, codes, SourceScale(row, column), SourceZero(row, column), lane, block);
+      return kNoneBad;
+    }
+    if (format_ == PanelFormat::kInt4Zeros) {  // a row that fills up
+      const int8_t codes[kBlock] = {};
+      WriteCodes(format_, codes, 0, 0, lane, block);
       return kNoneBad;
     }
     float values[kBlock];
     ReadValues(row, column, n, values);
     const int64_t bad = FirstNonFinite(values, n);
     if (bad != kNoneBad) return bad;
-    return IsQuantized(format_) ? WriteQuantized(format_, values, n, lane, block)
-                                : WritePlain(format_, values, column, n, lane, out);
+    return quantized_ ? WriteQuantized(format_, values, n, lane, block)
+                      : WritePlain(format_, values, column, n, lane, out);
   }
 
   void NoteBad(const SourceRow& source, int64_t column) {
@@ -329,6 +365,7 @@ class Packer {
   const WeightShape shape_;
   const std::span<const SourceMatrix> parts_;
   const PanelFormat format_;
+  const bool quantized_;
   const int64_t panel_bytes_;
   unsigned char* const panels_;
   std::atomic<int64_t> bad_{kNone};
@@ -341,11 +378,11 @@ absl::Status CpuBackend::CheckPackedWeight(const WeightShape& shape,
                                            std::span<const std::byte> bytes,
                                            const core::WorkControl& control) {
   const PanelFormat format = PanelFormatOf(shape.format);
-  if (!IsQuantized(format) || bytes.size() != WeightBytes(shape)) {
+  if (WeightLayoutName(shape.format).empty() || bytes.size() != WeightBytes(shape)) {
     return absl::InvalidArgumentError(absl::StrCat(
         bytes.size(), " bytes are not a packed weight of ", shape.rows, " x ", shape.columns));
   }
-  const int64_t block_bytes = format == PanelFormat::kInt8 ? kInt8BlockBytes : kInt4BlockBytes;
+  const int64_t block_bytes = BlockBytes(format);
   const auto blocks = static_cast<int64_t>(bytes.size()) / block_bytes;
   const auto turn = static_cast<int64_t>(kBytesPerReport) / block_bytes;
   constexpr int64_t kNone = std::numeric_limits<int64_t>::max();

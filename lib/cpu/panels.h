@@ -22,6 +22,8 @@ inline PanelFormat PanelFormatOf(core::WeightFormat format) {
       return PanelFormat::kInt8;
     case core::WeightFormat::kInt4:
       return PanelFormat::kInt4;
+    case core::WeightFormat::kInt4Zeros:
+      return PanelFormat::kInt4Zeros;
     case core::WeightFormat::kAuto:
     case core::WeightFormat::kF32:
       break;
@@ -36,6 +38,7 @@ inline int64_t StoredColumns(PanelFormat format, int64_t columns) {
       return (columns + 1) / 2 * 2;
     case PanelFormat::kInt8:
     case PanelFormat::kInt4:
+    case PanelFormat::kInt4Zeros:
       return (columns + kBlock - 1) / kBlock * kBlock;
     case PanelFormat::kF32:
     case PanelFormat::kF16:
@@ -57,6 +60,8 @@ inline int64_t PanelBytes(PanelFormat format, int64_t columns) {
       return stored / kBlock * kInt8BlockBytes;
     case PanelFormat::kInt4:
       return stored / kBlock * kInt4BlockBytes;
+    case PanelFormat::kInt4Zeros:
+      return stored / kBlock * kInt4ZerosBlockBytes;
   }
   return 0;
 }

@@ -59,6 +59,16 @@ void UnpackRow(PanelFormat format, const unsigned char* panel, int64_t row, int6
         out[k] = core::Bf16ToF32(core::DequantizeInt4Value(code, Load16(block + row * 2)));
       }
       return;
+    case PanelFormat::kInt4Zeros:
+      for (int64_t k = 0; k < columns; ++k) {
+        const unsigned char* block = panel + k / kBlock * kInt4ZerosBlockBytes;
+        const unsigned char* zeros = block + kScaleBytes;
+        const int64_t octet = k % kBlock / 8;
+        const int byte = zeros[kPanelRows + (octet * kPanelRows + row) * 4 + k % 4];
+        const int code = k % 8 < 4 ? byte & 15 : byte >> 4;
+        out[k] = core::DequantizeInt4Zeros(code, zeros[row], Load16(block + row * 2));
+      }
+      return;
   }
 }
 

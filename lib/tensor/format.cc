@@ -28,6 +28,7 @@ std::optional<uint32_t> ValueOf(absl::string_view name) {
 }  // namespace
 
 absl::string_view WeightFormatName(WeightFormat format) {
+  if (format == WeightFormat::kInt4Zeros) return "int4-zeros";
   return NameOf(static_cast<uint32_t>(format));
 }
 

@@ -10,15 +10,23 @@
 namespace llmcore::core {
 
 // How a linear weight or an embedding is stored. int8 and int4 are blocks of 128 values along the
-// input dimension with a scale each (lib/tensor/int4.h, int8.h).
+// input dimension with a scale each (lib/tensor/int4.h, int8.h). int4-zeros has a zero point each
+// as well: checkpoints come in it, and nothing is quantized to it.
 enum class WeightFormat : uint32_t {
   kAuto = 0,
   kF32 = 1,
   kBf16 = 2,
   kF16 = 3,
   kInt8 = 4,
-  kInt4 = 5
+  kInt4 = 5,
+  kInt4Zeros = 6  // not of the C ABI, which asks for none
 };
+
+// Whether it is codes with scales.
+constexpr bool IsQuantized(WeightFormat format) {
+  return format == WeightFormat::kInt8 || format == WeightFormat::kInt4 ||
+         format == WeightFormat::kInt4Zeros;
+}
 
 // How keys and values are cached.
 enum class KvFormat : uint32_t { kAuto = 0, kF32 = 1, kBf16 = 2, kF16 = 3, kInt8 = 4, kInt4 = 5 };
@@ -34,7 +42,7 @@ absl::string_view WeightFormatName(WeightFormat format);
 absl::string_view KvFormatName(KvFormat format);
 absl::string_view ActivationFormatName(ActivationFormat format);
 
-// By the names above ("auto", "f32", "bf16", "f16", "int8", "int4"); nullopt for any other.
+// By their names ("auto", "f32", "bf16", "f16", "int8", "int4"); nullopt for any other.
 std::optional<WeightFormat> ParseWeightFormat(absl::string_view name);
 std::optional<KvFormat> ParseKvFormat(absl::string_view name);
 std::optional<ActivationFormat> ParseActivationFormat(absl::string_view name);

@@ -30,6 +30,10 @@ void PackNibbles(const int8_t* codes, int64_t count, uint8_t* packed) {
 
 }  // namespace
 
+float DequantizeInt4Zeros(int code, int zero, uint16_t scale) {
+  return static_cast<float>(code - zero) * F16ToF32(scale);
+}
+
 uint64_t FirstNonFiniteBf16(const uint16_t* bf16, uint64_t count) {
   constexpr uint16_t kExponent = 0x7F80;
   for (uint64_t i = 0; i < count; ++i) {

@@ -55,6 +55,17 @@ uint16_t QuantizeInt4Block(const uint16_t* bf16, int64_t count, int8_t* codes);
 // x' of one code.
 uint16_t DequantizeInt4Value(int code, uint16_t scale);
 
+// int4 with zero points, the format of published AWQ and GPTQ checkpoints: blocks of 128 as above,
+// with unsigned codes q of 0..15, a zero point z of 0..16 (GPTQ counts its own from 1) and a scale
+// s in f16 each:
+//
+//   byte i = q[2i] << 4 | q[2i+1]
+//   x'     = (q - z) * s                             not rounded: f32 holds it
+inline constexpr int kMostInt4Zero = 16;
+
+// x' of one code.
+float DequantizeInt4Zeros(int code, int zero, uint16_t scale);
+
 // The index of the first NaN or infinity among bf16 values; `count` when there is none.
 uint64_t FirstNonFiniteBf16(const uint16_t* bf16, uint64_t count);
 

@@ -261,10 +261,6 @@ absl::StatusOr<core::PackedWeight> Pack(Harness* harness, WeightFormat format,
   return weight;
 }
 
-bool IsQuantized(WeightFormat format) {
-  return format == WeightFormat::kInt8 || format == WeightFormat::kInt4;
-}
-
 core::StepLimits AmpleLimits() {
   return {512, 1024, 32, 256, 1024};
 }

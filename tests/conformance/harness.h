@@ -113,8 +113,6 @@ absl::StatusOr<core::PackedWeight> Pack(Harness* harness, core::WeightFormat for
                                         core::WeightKind kind,
                                         const std::vector<core::SourceMatrix>& parts);
 
-bool IsQuantized(core::WeightFormat format);
-
 inline constexpr core::WeightFormat kWeightFormats[] = {
     core::WeightFormat::kF32, core::WeightFormat::kBf16, core::WeightFormat::kF16,
     core::WeightFormat::kInt8, core::WeightFormat::kInt4};

@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/tensor/float16.h"
+#include "lib/tensor/format.h"
 #include "lib/tensor/int8.h"
 #include "tests/reference/number_formats.h"
 
@@ -122,6 +123,20 @@ TEST(Int4Test, NonFiniteValuesAreNamed) {
                                            reinterpret_cast<int8_t*>(packed.data()), scales.data())
                               .message()),
               HasSubstr("row 2, column 57"));
+}
+
+TEST(Int4Test, ZeroPointsAreTakenOffBeforeScaling) {
+  EXPECT_EQ(DequantizeInt4Zeros(15, 0, F32ToF16(0.25f)), 3.75f);
+  EXPECT_EQ(DequantizeInt4Zeros(0, kMostInt4Zero, F32ToF16(0.25f)), -4.0f);
+  EXPECT_EQ(DequantizeInt4Zeros(9, 9, F32ToF16(65504.0f)), 0.0f);
+  // 15 times the largest f16 below 2: 16 significant bits, which no 16-bit format holds.
+  EXPECT_EQ(DequantizeInt4Zeros(15, 0, F32ToF16(1.9990234375f)), 29.9853515625f);
+}
+
+// A format that checkpoints come in, and that nobody asks for by name.
+TEST(Int4Test, ZeroPointsHaveANameThatIsNotParsed) {
+  EXPECT_EQ(WeightFormatName(WeightFormat::kInt4Zeros), "int4-zeros");
+  EXPECT_FALSE(ParseWeightFormat("int4-zeros").has_value());
 }
 
 TEST(Int8Test, AgreesWithIndependentReference) {

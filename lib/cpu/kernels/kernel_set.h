@@ -14,9 +14,10 @@ namespace llmcore::cpu::LLMCORE_KERNEL_SET {
 constexpr KernelTable kTable = {
     .name = LLMCORE_KERNEL_SET_NAME,
     .linear_f32 = {LinearF32<F32Panel>, LinearF32<Bf16Panel>, LinearF32<F16Panel>,
-                   LinearF32<Int8Panel>, LinearF32<Int4Panel>},
-    .linear_int8 = LinearInt8<false>,
-    .linear_int4 = LinearInt8<true>,
+                   LinearF32<Int8Panel>, LinearF32<Int4Panel>, LinearF32<Int4ZerosPanel>},
+    .linear_int8 = LinearInt8<Int8Weight>,
+    .linear_int4 = LinearInt8<Int4Weight>,
+    .linear_int4_zeros = LinearInt8<Int4ZerosWeight>,
     .linear_bf16 = kLinearBf16,
     .store = StoreRows,
     .store_gated = StoreGated,

@@ -24,14 +24,27 @@ LLMCORE_INLINE F32 WeightScale(const unsigned char* block, int vector) {
   return LoadBf16(reinterpret_cast<const uint16_t*>(block) + vector * kLanes);
 }
 
+// The scales of kLanes rows, and where there are zero points those.
+struct ScalesAndZeros {
+  F32 scale;
+  F32 zero;
+};
+
+// The zero points of a block, which stand behind its scales.
+LLMCORE_INLINE I32 WeightZeros(const unsigned char* block, int vector) {
+  return LoadBytes(block + kScaleBytes + vector * kLanes);
+}
+
 // Each format as groups of kColumns columns: a group holds for each of 64 rows a Raw element, from
-// which Column takes the weights of one column as f32. Codes and Scales say where the groups and
-// the scales of the block of 64 columns from `column` on are.
+// which Column takes the weights of one column as f32. Codes says where the groups of the block of
+// 64 columns from `column` on are, LoadScale brings its scales, in kScaleVectors registers.
 struct F32Panel {
   static constexpr int kColumns = 1;
   static constexpr int kGroupBytes = 4 * kPanelRows;
   static constexpr int kSpare = 0;
-  static constexpr bool kScaled = false;
+  static constexpr int kScaleVectors = 0;
+  using Scale = F32;
+  static LLMCORE_INLINE Scale LoadScale(const unsigned char*, int64_t, int) { return Scale{}; }
   using Raw = F32;
   static const unsigned char* Codes(const unsigned char* panel, int64_t column) {
     return panel + column * kGroupBytes;
@@ -46,7 +59,9 @@ struct F16Panel {
   static constexpr int kColumns = 1;
   static constexpr int kGroupBytes = 2 * kPanelRows;
   static constexpr int kSpare = 0;
-  static constexpr bool kScaled = false;
+  static constexpr int kScaleVectors = 0;
+  using Scale = F32;
+  static LLMCORE_INLINE Scale LoadScale(const unsigned char*, int64_t, int) { return Scale{}; }
   using Raw = F32;
   static const unsigned char* Codes(const unsigned char* panel, int64_t column) {
     return panel + column * kGroupBytes;
@@ -62,7 +77,9 @@ struct Bf16Panel {
   static constexpr int kColumns = 2;
   static constexpr int kGroupBytes = 4 * kPanelRows;
   static constexpr int kSpare = 1;
-  static constexpr bool kScaled = false;
+  static constexpr int kScaleVectors = 0;
+  using Scale = F32;
+  static LLMCORE_INLINE Scale LoadScale(const unsigned char*, int64_t, int) { return Scale{}; }
   using Raw = U32;
   static const unsigned char* Codes(const unsigned char* panel, int64_t column) {
     return panel + column / 2 * kGroupBytes;
@@ -75,33 +92,37 @@ struct Bf16Panel {
   }
 };
 
-// What int8 and int4 share: blocks of scales and codes, groups of `Columns` columns in 32 bits a
+// What formats of codes share: blocks of scales and codes, groups of `Columns` columns in 32 bits a
 // row.
-template <int64_t BlockBytes, int Columns>
+template <int64_t BlockBytes, int64_t CodesOffset, int Columns>
 struct CodesPanel {
   static constexpr int kColumns = Columns;
   static constexpr int kGroupBytes = 4 * kPanelRows;
-  static constexpr bool kScaled = true;
+  static constexpr int kScaleVectors = 1;
   using Raw = U32;
+  using Scale = F32;
   static const unsigned char* Scales(const unsigned char* panel, int64_t column) {
     return panel + column / kBlock * BlockBytes;
   }
   static const unsigned char* Codes(const unsigned char* panel, int64_t column) {
-    return Scales(panel, column) + kScaleBytes + column % kBlock / Columns * kGroupBytes;
+    return Scales(panel, column) + CodesOffset + column % kBlock / Columns * kGroupBytes;
+  }
+  static LLMCORE_INLINE Scale LoadScale(const unsigned char* panel, int64_t column, int v) {
+    return WeightScale(Scales(panel, column), v);
   }
   static LLMCORE_INLINE Raw LoadRaw(const unsigned char* group, int v) {
     return LoadAs<Raw>(group + v * (4 * kLanes));
   }
 };
 
-struct Int8Panel : CodesPanel<kInt8BlockBytes, 4> {
+struct Int8Panel : CodesPanel<kInt8BlockBytes, kScaleBytes, 4> {
   static constexpr int kSpare = 3;
   static LLMCORE_INLINE F32 Column(Raw raw, F32 scale, int j) {
     return ToF32((I32)((raw >> (8 * j)) & 255u) - 128) * scale;
   }
 };
 
-struct Int4Panel : CodesPanel<kInt4BlockBytes, 8> {
+struct Int4Panel : CodesPanel<kInt4BlockBytes, kScaleBytes, 8> {
   static constexpr int kSpare = 6;
   static LLMCORE_INLINE F32 Column(Raw raw, F32 scale, int j) {
     const int shift = j < 4 ? 8 * j : 8 * (j - 4) + 4;
@@ -109,14 +130,20 @@ struct Int4Panel : CodesPanel<kInt4BlockBytes, 8> {
   }
 };
 
-template <typename Panel>
-LLMCORE_INLINE F32 PanelScale(const unsigned char* panel, int64_t column, int v) {
-  if constexpr (Panel::kScaled) {
-    return WeightScale(Panel::Scales(panel, column), v);
-  } else {
-    return F32{};
+struct Int4ZerosPanel : CodesPanel<kInt4ZerosBlockBytes, kScaleBytes + kPanelRows, 8> {
+  static constexpr int kSpare = 2;
+  static constexpr int kScaleVectors = 2;
+  using Scale = ScalesAndZeros;
+  static LLMCORE_INLINE Scale LoadScale(const unsigned char* panel, int64_t column, int v) {
+    const unsigned char* block = Scales(panel, column);
+    return {LoadF16(reinterpret_cast<const uint16_t*>(block) + v * kLanes),
+            ToF32(WeightZeros(block, v))};
   }
-}
+  static LLMCORE_INLINE F32 Column(Raw raw, const Scale& scale, int j) {
+    const int shift = j < 4 ? 8 * j : 8 * (j - 4) + 4;
+    return (ToF32((I32)((raw >> shift) & 15u)) - scale.zero) * scale.scale;
+  }
+};
 
 template <int T, int V>
 struct Sums {
@@ -151,7 +178,7 @@ constexpr int kStreamAhead = 4096;
 template <typename Panel, int T>
 constexpr int StreamVectors() {
   constexpr int kRegisters = kLanes == 16 ? 32 : 16;
-  constexpr int kSources = (Panel::kColumns > 2 ? 1 : 0) + (Panel::kScaled ? 1 : 0);
+  constexpr int kSources = (Panel::kColumns > 2 ? 1 : 0) + Panel::kScaleVectors;
   int vectors = 4;
   while (vectors > 1 && vectors * (T + 1 + kSources) + 1 + Panel::kSpare > kRegisters) vectors /= 2;
   return vectors;
@@ -162,9 +189,9 @@ LLMCORE_INLINE void StreamTile(const unsigned char* panel, int64_t column, int64
                                const float* in, int64_t in_stride, float* out) {
   constexpr int kStep = Panel::kGroupBytes * V / kPanelVectors;  // bytes of a group that are read
   const unsigned char* group = Panel::Codes(panel, column);
-  F32 scales[V];
+  typename Panel::Scale scales[V];
   LLMCORE_UNROLL
-  for (int v = 0; v < V; ++v) scales[v] = PanelScale<Panel>(panel, column, vector + v);
+  for (int v = 0; v < V; ++v) scales[v] = Panel::LoadScale(panel, column, vector + v);
   Sums<T, V> sums;
   float last[T * Panel::kColumns];
   for (int64_t k = 0; k < n; k += Panel::kColumns) {
@@ -271,7 +298,7 @@ LLMCORE_INLINE const float* UnpackBlock(const unsigned char* panel, int64_t colu
     return reinterpret_cast<const float*>(codes);
   } else {
     for (int v = 0; v < kPanelVectors; ++v) {
-      const F32 scale = PanelScale<Panel>(panel, column, v);
+      const typename Panel::Scale scale = Panel::LoadScale(panel, column, v);
       for (int64_t k = 0; k < n; k += Panel::kColumns) {
         const auto raw = Panel::LoadRaw(codes + k / Panel::kColumns * Panel::kGroupBytes, v);
         float* out = scratch + k * kPanelRows + v * kLanes;

@@ -3,7 +3,9 @@
 //
 // For T tokens and V vectors of kLanes rows, over one block of 128 columns:
 //
-//   dot[t][v] = -zero_point * (sum of the token's codes)       so that the zero point costs nothing
+//   dot[t][v] = -zero_point * (sum of the token's codes)       so that the zero point costs
+//   nothing,
+//                                                              be it the format's or the block's
 //   16 octets:  lo[v], hi[v] = 4 unsigned weights a lane, columns 0..3 and 4..7 of the octet
 //               dot[t][v] += lo[v] . (4 codes of token t, in every lane)   u8 x s8, exact in i32
 //               dot[t][v] += hi[v] . (the next 4 codes)
@@ -65,8 +67,10 @@ LLMCORE_INLINE I32 Dot4(I32 sum, U32 u, U32 s) {
 }
 
 // How the codes of a block are stored: the octets of layout.h, or nibbles already spread to bytes.
+// kZeroPoint is the format's, unless WithZeros says that each block has its own.
 struct Int4Codes {
   static constexpr int kZeroPoint = 8;
+  static constexpr bool kHasZeros = false;
   static constexpr bool kSmall = true;
   static constexpr int kOctetBytes = 4 * kPanelRows;
   static LLMCORE_INLINE void LoadOctet(const unsigned char* codes, int octet, int vector, U32* lo,
@@ -80,6 +84,7 @@ struct Int4Codes {
 template <int ZeroPoint>
 struct ByteCodes {
   static constexpr int kZeroPoint = ZeroPoint;
+  static constexpr bool kHasZeros = false;
   static constexpr bool kSmall = ZeroPoint == 8;
   static constexpr int kOctetBytes = 8 * kPanelRows;
   static LLMCORE_INLINE void LoadOctet(const unsigned char* codes, int octet, int vector, U32* lo,
@@ -88,6 +93,11 @@ struct ByteCodes {
     *lo = LoadAs<U32>(quad);
     *hi = LoadAs<U32>(quad + 4 * kPanelRows);
   }
+};
+
+template <typename Codes>
+struct WithZeros : Codes {
+  static constexpr bool kHasZeros = true;
 };
 
 // A block of int4 codes as bytes: 8 KB, which then stay in first-level cache for all tiles.
@@ -113,10 +123,15 @@ LLMCORE_INLINE void DotTile(const unsigned char* scales, const unsigned char* co
   I32 dot[N][V];
   LLMCORE_UNROLL
   for (int t = 0; t < N; ++t) {
-    const I32 start = SetI32(-Codes::kZeroPoint *
-                             LoadAs<int32_t>(activations + t * kActivationBlockBytes + kBlock + 4));
+    const auto sum = LoadAs<int32_t>(activations + t * kActivationBlockBytes + kBlock + 4);
     LLMCORE_UNROLL
-    for (int v = 0; v < V; ++v) dot[t][v] = start;
+    for (int v = 0; v < V; ++v) {
+      if constexpr (Codes::kHasZeros) {
+        dot[t][v] = WeightZeros(scales, vector + v) * SetI32(-sum);
+      } else {
+        dot[t][v] = SetI32(-Codes::kZeroPoint * sum);
+      }
+    }
   }
   for (int octet = 0; octet < 16; ++octet) {
     if constexpr (kAhead != 0) {
@@ -146,7 +161,10 @@ LLMCORE_INLINE void DotTile(const unsigned char* scales, const unsigned char* co
   }
   LLMCORE_UNROLL
   for (int v = 0; v < V; ++v) {
-    const F32 weight_scale = WeightScale(scales, vector + v);
+    const F32 weight_scale =
+        Codes::kHasZeros
+            ? LoadF16(reinterpret_cast<const uint16_t*>(scales) + (vector + v) * kLanes)
+            : WeightScale(scales, vector + v);
     LLMCORE_UNROLL
     for (int t = 0; t < N; ++t) {
       const auto scale = LoadAs<float>(activations + t * kActivationBlockBytes + kBlock);
@@ -179,14 +197,38 @@ LLMCORE_INLINE void DotBlock(const unsigned char* scales, const unsigned char* c
 // linears of Llama-3.2-1B on one Sapphire Rapids core, the same from 4 KB to 8 KB.
 constexpr int kPrefetch = 4096;
 
+// Formats: codes as a panel has them, and for many rows spread to bytes, if they are nibbles.
+struct Int8Weight {
+  using Packed = ByteCodes<128>;
+  using Spread = Packed;
+  static constexpr bool kNibbles = false;
+  static constexpr int64_t kBlockBytes = kInt8BlockBytes;
+  static constexpr int64_t kCodes = kScaleBytes;
+};
+struct Int4Weight {
+  using Packed = Int4Codes;
+  using Spread = ByteCodes<8>;
+  static constexpr bool kNibbles = true;
+  static constexpr int64_t kBlockBytes = kInt4BlockBytes;
+  static constexpr int64_t kCodes = kScaleBytes;
+};
+struct Int4ZerosWeight {
+  using Packed = WithZeros<Int4Codes>;
+  using Spread = WithZeros<ByteCodes<8>>;
+  static constexpr bool kNibbles = true;
+  static constexpr int64_t kBlockBytes = kInt4ZerosBlockBytes;
+  static constexpr int64_t kCodes = kScaleBytes + kPanelRows;
+};
+
 // A tile of T tokens over the whole panel.
-template <typename Codes, int T>
-void DotPanel(const LinearInt8Args& a, int64_t block_bytes) {
+template <typename Weight, int T>
+void DotPanel(const LinearInt8Args& a) {
   const unsigned char* block = a.panel;
   const unsigned char* activations = a.activations;
   for (int64_t b = 0; b < a.blocks; ++b) {
-    DotBlock<Codes, T, kPrefetch>(block, block + kScaleBytes, activations, a.out);
-    block += block_bytes;
+    DotBlock<typename Weight::Packed, T, kPrefetch>(block, block + Weight::kCodes, activations,
+                                                    a.out);
+    block += Weight::kBlockBytes;
     activations += a.block_stride;
   }
 }
@@ -226,23 +268,23 @@ LLMCORE_INLINE void DotRows(const LinearInt8Args& a, const unsigned char* scales
 // 32 rows x 2048 x 8192 took 7% and 512 rows 3% less on one Zen 4 core.
 constexpr int64_t kSpreadRows = 3 * kTokenTile;
 
-template <bool kInt4>
+template <typename Weight>
 void LinearInt8(const LinearInt8Args& a) {
-  using Packed = Conditional<kInt4, Int4Codes, ByteCodes<128>>;
-  constexpr int64_t kBytes = kInt4 ? kInt4BlockBytes : kInt8BlockBytes;
+  constexpr int64_t kBytes = Weight::kBlockBytes;
   for (int64_t i = 0; i < a.rows * kPanelRows; i += kLanes) Store(a.out + i, F32{});
   if (a.rows <= kTokenTile) {
-    WithCount(a.rows, [&](auto tokens) { DotPanel<Packed, tokens.value>(a, kBytes); });
+    WithCount(a.rows, [&](auto tokens) { DotPanel<Weight, tokens.value>(a); });
     return;
   }
   const unsigned char* block = a.panel;
   const unsigned char* activations = a.activations;
   for (int64_t b = 0; b < a.blocks; ++b) {
-    if (kInt4 && a.scratch != nullptr && a.rows >= kSpreadRows) {
-      SpreadNibbles(block + kScaleBytes, a.scratch);
-      DotRows<ByteCodes<8>>(a, block, a.scratch, activations, block + kBytes, kBytes);
+    const unsigned char* codes = block + Weight::kCodes;
+    if (Weight::kNibbles && a.scratch != nullptr && a.rows >= kSpreadRows) {
+      SpreadNibbles(codes, a.scratch);
+      DotRows<typename Weight::Spread>(a, block, a.scratch, activations, block + kBytes, kBytes);
     } else {
-      DotRows<Packed>(a, block, block + kScaleBytes, activations, block + kBytes, kBytes);
+      DotRows<typename Weight::Packed>(a, block, codes, activations, block + kBytes, kBytes);
     }
     block += kBytes;
     activations += a.block_stride;

@@ -187,6 +187,20 @@ LLMCORE_INLINE void StoreLowBytes(unsigned char* p, I32 v) {
 #endif
 }
 
+// kLanes unsigned bytes. GCC 12 widens them one by one unless it is told how.
+LLMCORE_INLINE I32 LoadBytes(const unsigned char* p) {
+#if defined(__AVX512F__)
+  return (I32)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__)
+  return (I32)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#else
+  I32 v;
+  LLMCORE_UNROLL
+  for (int i = 0; i < kLanes; ++i) v[i] = p[i];
+  return v;
+#endif
+}
+
 LLMCORE_INLINE float Bf16Value(uint16_t bits) {
   const uint32_t wide = static_cast<uint32_t>(bits) << 16;
   float value;
@@ -293,18 +307,6 @@ LLMCORE_INLINE F32 Exp2(F32 v) {
   p = Fma(p, r, Set(1.0f));
   return p * (F32)((U32)shifted << 23);
 }
-
-// std::conditional_t
-template <bool kFirst, typename First, typename Second>
-struct ConditionalType {
-  using Type = First;
-};
-template <typename First, typename Second>
-struct ConditionalType<false, First, Second> {
-  using Type = Second;
-};
-template <bool kFirst, typename First, typename Second>
-using Conditional = typename ConditionalType<kFirst, First, Second>::Type;
 
 template <int N>
 struct Count {
