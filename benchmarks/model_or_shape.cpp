@@ -1,13 +1,11 @@
 #include "model_or_shape.h"
 
-#include <llmcore/experimental.hpp>
-
 namespace benchmarks {
 
 llmcore::Model LoadModelOrShape(const examples::ModelFlags& flags,
                                 examples::InterruptWatcher& interrupts) {
   if (!examples::NamesShape(flags.path)) return examples::LoadModel(flags, interrupts);
-  return llmcore::experimental::LoadSynthetic(flags.path, flags.options).value();
+  return llmcore::experimental::LoadSynthetic(flags.path, flags.options, flags.extras).value();
 }
 
 }  // namespace benchmarks

@@ -118,7 +118,7 @@ llmcore::Model LoadModel(const ModelFlags& flags, InterruptWatcher& interrupts) 
     bar.Update(stage, done, total);
     return true;
   };
-  return llmcore::Model::Load(directory.path(), options).value();
+  return llmcore::experimental::Load(directory.path(), options, flags.extras).value();
 }
 
 }  // namespace examples

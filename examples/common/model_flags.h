@@ -3,6 +3,7 @@
 #define LLMCORE_EXAMPLES_COMMON_MODEL_FLAGS_H_
 
 #include <CLI/CLI.hpp>
+#include <llmcore/experimental.hpp>
 #include <llmcore/llmcore.hpp>
 #include <memory>
 #include <string>
@@ -18,6 +19,7 @@ enum class ModelFlag { kRequired, kBuiltinByDefault };
 struct ModelFlags {
   std::string path;  // --model; empty: the built-in model
   llmcore::LoadOptions options;
+  llmcore::experimental::LoadExtras extras;
 };
 
 // The flags write to `flags`, which outlives the parsing.

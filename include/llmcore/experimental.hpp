@@ -96,38 +96,60 @@ inline Result<std::vector<experimental::Answer>> ReadAnswers(AnswersHandle handl
 
 namespace experimental {
 
-// A model of a published shape ("llama-3.2-1b", ...) with random weights and no tokenizer.
-inline Result<Model> LoadSynthetic(std::string_view shape,
-                                   const LoadOptions& options = LoadOptions()) {
-  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
-  if (!c_options.ok()) return c_options.error();
-  llmcore_model* model = nullptr;
-  llmcore_error* error =
-      llmcore_model_load_synthetic(shape.data(), shape.size(), c_options->get(), &model);
-  if (error != nullptr) return Error::Take(error);
-  return Model::Adopt(model);
-}
-
 // How to load a model, beside LoadOptions.
 struct LoadExtras {
   bool manual_scheduler = false;  // the host runs the steps: Step, and each call that waits
   bool prefix_cache = true;       // false: every prompt is read in full
+  // false: a GPU may be faster with many tokens in a step, and a sequence's logits may then depend
+  // on what shares its steps.
+  bool deterministic = true;
 };
+
+}  // namespace experimental
+
+namespace internal {
+
+inline Result<OptionsHandle> MakeOptions(const LoadOptions& options,
+                                         const experimental::LoadExtras& extras) {
+  Result<OptionsHandle> made = MakeOptions(options);
+  if (!made.ok()) return made;
+  const std::string_view scheduler = extras.manual_scheduler ? "manual" : "background";
+  llmcore_model_options* c_options = made->get();
+  llmcore_error* error =
+      llmcore_model_options_set_scheduler(c_options, scheduler.data(), scheduler.size());
+  if (error == nullptr) {
+    error = llmcore_model_options_set_prefix_cache(c_options, extras.prefix_cache);
+  }
+  if (error == nullptr) {
+    error = llmcore_model_options_set_deterministic(c_options, extras.deterministic);
+  }
+  if (error != nullptr) return Error::Take(error);
+  return made;
+}
+
+}  // namespace internal
+
+namespace experimental {
 
 inline Result<Model> Load(std::string_view path, const LoadOptions& options,
                           const LoadExtras& extras) {
-  const std::string_view scheduler = extras.manual_scheduler ? "manual" : "background";
-  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options, extras);
+  if (!c_options.ok()) return c_options.error();
+  llmcore_model* model = nullptr;
+  llmcore_error* error = llmcore_model_load(path.data(), path.size(), c_options->get(), &model);
+  if (error != nullptr) return Error::Take(error);
+  return Model::Adopt(model);
+}
+
+// A model of a published shape ("llama-3.2-1b", ...) with random weights and no tokenizer.
+inline Result<Model> LoadSynthetic(std::string_view shape,
+                                   const LoadOptions& options = LoadOptions(),
+                                   const LoadExtras& extras = LoadExtras()) {
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options, extras);
   if (!c_options.ok()) return c_options.error();
   llmcore_model* model = nullptr;
   llmcore_error* error =
-      llmcore_model_options_set_scheduler(c_options->get(), scheduler.data(), scheduler.size());
-  if (error == nullptr) {
-    error = llmcore_model_options_set_prefix_cache(c_options->get(), extras.prefix_cache);
-  }
-  if (error == nullptr) {
-    error = llmcore_model_load(path.data(), path.size(), c_options->get(), &model);
-  }
+      llmcore_model_load_synthetic(shape.data(), shape.size(), c_options->get(), &model);
   if (error != nullptr) return Error::Take(error);
   return Model::Adopt(model);
 }
@@ -170,8 +192,9 @@ inline Result<void> SetDeadline(const Session& session,
 
 // What LoadSynthetic would take. A budget in `options` is not checked.
 inline Result<MemoryPlan> PlanSynthetic(std::string_view shape,
-                                        const LoadOptions& options = LoadOptions()) {
-  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
+                                        const LoadOptions& options = LoadOptions(),
+                                        const LoadExtras& extras = LoadExtras()) {
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options, extras);
   if (!c_options.ok()) return c_options.error();
   llmcore_plan* plan = nullptr;
   llmcore_error* error =

@@ -8,7 +8,8 @@
 //     step (StepContext::workspace).
 //  2. The bits of a row do not depend on the other rows of a call, on how a sequence was cut into
 //     calls, nor on the number of threads: work is split over output columns, heads and rows, and
-//     every sum runs over its terms in one fixed order.
+//     every sum runs over its terms in one fixed order. A backend that was created to be faster
+//     than that may have exceptions (CudaBackendOptions).
 //  3. Pointers are of the backend's memory. Matrices are row-major and dense. Counts of 0 are
 //  valid.
 //  4. Residual stream, norms and softmax are accumulated in f32.

@@ -189,7 +189,7 @@ TEST_P(RulesTest, LongOperationsEndWhenCancelled) {
   EXPECT_LT(ended_at - cancelled_at, kSlowBuild ? 2000 : 500);
 }
 
-INSTANTIATE_TEST_SUITE_P(, RulesTest, testing::ValuesIn(BackendCases()),
+INSTANTIATE_TEST_SUITE_P(, RulesTest, testing::ValuesIn(ProductCases()),
                          [](const auto& test) { return NameOf(test.param); });
 
 }  // namespace
