@@ -247,20 +247,25 @@ double ComputeWeights(Candidates* candidates) {
   const std::span<const float> logits = Logits(*candidates);
   float* const weights = candidates->weights;
   const float largest = MaxLogit(logits);
+  Doubles sums[2] = {};
   size_t i = 0;
   for (; i + kLanes <= logits.size(); i += kLanes) {
     Store(RoundWeights(ExpNonPositive(Load(&logits[i]) - largest)), weights + i);
+    sums[0] += LoadWide(weights + i);
+    sums[1] += LoadWide(weights + i + 2);
   }
+  const Doubles sum = sums[0] + sums[1];
+  const size_t rest = i;
   if (i < logits.size()) {
     const Floats part =
         RoundWeights(ExpNonPositive(LoadPart(&logits[i], logits.size() - i, largest) - largest));
     for (size_t lane = 0; i + lane < logits.size(); ++lane) weights[i + lane] = part[lane];
   }
-  return SumWeights(weights, logits.size());
+  return sum[0] + sum[1] + SumWeights(weights + rest, logits.size() - rest);
 }
 
-size_t DrawIndex(std::span<const float> weights, double uniform) {
-  const double target = uniform * SumWeights(weights.data(), weights.size());
+size_t DrawIndex(std::span<const float> weights, double sum_all, double uniform) {
+  const double target = uniform * sum_all;
   double sum = 0;
   for (size_t begin = 0; begin < weights.size(); begin += kSumBlock) {
     const size_t count = std::min(kSumBlock, weights.size() - begin);

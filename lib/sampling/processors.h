@@ -72,8 +72,9 @@ inline constexpr int32_t kMaxExactWeights = 1 << 19;
 double ComputeWeights(Candidates* candidates);
 
 // The index at which the running sum of the weights, which are as ComputeWeights leaves them, first
-// exceeds uniform * their sum; its weight is positive. At least one weight is; 0 <= uniform < 1.
-size_t DrawIndex(std::span<const float> weights, double uniform);
+// exceeds uniform * sum_all, their sum; its weight is positive. At least one weight is;
+// 0 <= uniform < 1.
+size_t DrawIndex(std::span<const float> weights, double sum_all, double uniform);
 
 // Largest element, or -infinity of none. No NaN.
 float MaxLogit(std::span<const float> logits);

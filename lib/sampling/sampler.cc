@@ -94,8 +94,8 @@ int32_t Sampler::Draw(const SamplingParams& params, const DrawKey& key) {
   KeepTopP(params.top_p, &candidates);
   KeepMinP(params.min_p, &candidates);
   KeepTypical(params.typical_p, &candidates);
-  ComputeWeights(&candidates);
-  return candidates.ids[DrawIndex({candidates.weights, candidates.size}, UniformDraw(key))];
+  const double sum = ComputeWeights(&candidates);
+  return candidates.ids[DrawIndex({candidates.weights, candidates.size}, sum, UniformDraw(key))];
 }
 
 }  // namespace llmcore::core

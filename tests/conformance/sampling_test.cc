@@ -72,8 +72,8 @@ int32_t DrawOnHost(std::vector<float> logits, const TokenDraw& draw, float min_p
   if (draw.top_k > 0) core::KeepTopK(draw.top_k, &candidates);
   core::KeepTopP(draw.top_p, &candidates);
   core::KeepMinP(min_p, &candidates);
-  core::ComputeWeights(&candidates);
-  return ids[core::DrawIndex({weights.data(), candidates.size}, draw.uniform)];
+  const double sum = core::ComputeWeights(&candidates);
+  return ids[core::DrawIndex({weights.data(), candidates.size}, sum, draw.uniform)];
 }
 
 uint32_t Bits(float value) {

@@ -272,10 +272,10 @@ TEST(ProcessorsTest, DrawsSkipTokensWithoutWeight) {
   std::vector<float> weights(1000, 0.0f);
   weights[3] = 1;
   weights[700] = 1;
-  EXPECT_EQ(DrawIndex(weights, 0), 3u);
-  EXPECT_EQ(DrawIndex(weights, 0.4999), 3u);
-  EXPECT_EQ(DrawIndex(weights, 0.5), 700u);
-  EXPECT_EQ(DrawIndex(weights, 1 - 0x1p-53), 700u);
+  EXPECT_EQ(DrawIndex(weights, 2, 0), 3u);
+  EXPECT_EQ(DrawIndex(weights, 2, 0.4999), 3u);
+  EXPECT_EQ(DrawIndex(weights, 2, 0.5), 700u);
+  EXPECT_EQ(DrawIndex(weights, 2, 1 - 0x1p-53), 700u);
 }
 
 }  // namespace
