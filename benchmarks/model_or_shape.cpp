@@ -7,7 +7,7 @@ namespace benchmarks {
 llmcore::Model LoadModelOrShape(const examples::ModelFlags& flags,
                                 examples::InterruptWatcher& interrupts) {
   if (!examples::NamesShape(flags.path)) return examples::LoadModel(flags, interrupts);
-  return llmcore::experimental::LoadSynthetic(flags.path, flags.options).value();
+  return llmcore::experimental::LoadSynthetic(flags.path, flags.options, flags.extras).value();
 }
 
 }  // namespace benchmarks

@@ -3,6 +3,7 @@
 #define LLMCORE_EXAMPLES_COMMON_MODEL_FLAGS_H_
 
 #include <CLI/CLI.hpp>
+#include <llmcore/experimental.hpp>
 #include <llmcore/llmcore.hpp>
 #include <memory>
 #include <string>
@@ -18,10 +19,13 @@ enum class ModelFlag { kRequired, kBuiltinByDefault };
 struct ModelFlags {
   std::string path;  // --model; empty: the built-in model
   llmcore::LoadOptions options;
+  llmcore::experimental::LoadExtras extras;
 };
 
 // The flags write to `flags`, which outlives the parsing.
 void AddModelFlags(CLI::App& app, ModelFlag model, ModelFlags& flags);
+// --swap, of programs in which several sessions may run.
+void AddSwapFlag(CLI::App& app, ModelFlags& flags);
 // --model alone.
 void AddModelFlag(CLI::App& app, ModelFlag model, std::string& path);
 

@@ -96,38 +96,56 @@ inline Result<std::vector<experimental::Answer>> ReadAnswers(AnswersHandle handl
 
 namespace experimental {
 
-// A model of a published shape ("llama-3.2-1b", ...) with random weights and no tokenizer.
-inline Result<Model> LoadSynthetic(std::string_view shape,
-                                   const LoadOptions& options = LoadOptions()) {
-  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
-  if (!c_options.ok()) return c_options.error();
-  llmcore_model* model = nullptr;
-  llmcore_error* error =
-      llmcore_model_load_synthetic(shape.data(), shape.size(), c_options->get(), &model);
-  if (error != nullptr) return Error::Take(error);
-  return Model::Adopt(model);
-}
-
 // How to load a model, beside LoadOptions.
 struct LoadExtras {
   bool manual_scheduler = false;  // the host runs the steps: Step, and each call that waits
   bool prefix_cache = true;       // false: every prompt is read in full
+  // The most memory of the host for what sessions lose of the KV cache to others, in bytes, part of
+  // the plan; 0: it is computed again.
+  uint64_t swap_bytes = 0;
 };
+
+}  // namespace experimental
+
+namespace internal {
+
+inline Result<OptionsHandle> MakeOptions(const LoadOptions& from,
+                                         const experimental::LoadExtras& extras) {
+  Result<OptionsHandle> options = MakeOptions(from);
+  if (!options.ok()) return options;
+  llmcore_model_options* const to = options->get();
+  const std::string_view scheduler = extras.manual_scheduler ? "manual" : "background";
+  FirstError check;
+  check(llmcore_model_options_set_scheduler(to, scheduler.data(), scheduler.size()));
+  check(llmcore_model_options_set_prefix_cache(to, extras.prefix_cache));
+  check(llmcore_model_options_set_swap_bytes(to, extras.swap_bytes));
+  if (!check.ok()) return check.Take();
+  return options;
+}
+
+}  // namespace internal
+
+namespace experimental {
 
 inline Result<Model> Load(std::string_view path, const LoadOptions& options,
                           const LoadExtras& extras) {
-  const std::string_view scheduler = extras.manual_scheduler ? "manual" : "background";
-  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options, extras);
+  if (!c_options.ok()) return c_options.error();
+  llmcore_model* model = nullptr;
+  llmcore_error* error = llmcore_model_load(path.data(), path.size(), c_options->get(), &model);
+  if (error != nullptr) return Error::Take(error);
+  return Model::Adopt(model);
+}
+
+// A model of a published shape ("llama-3.2-1b", ...) with random weights and no tokenizer.
+inline Result<Model> LoadSynthetic(std::string_view shape,
+                                   const LoadOptions& options = LoadOptions(),
+                                   const LoadExtras& extras = LoadExtras()) {
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options, extras);
   if (!c_options.ok()) return c_options.error();
   llmcore_model* model = nullptr;
   llmcore_error* error =
-      llmcore_model_options_set_scheduler(c_options->get(), scheduler.data(), scheduler.size());
-  if (error == nullptr) {
-    error = llmcore_model_options_set_prefix_cache(c_options->get(), extras.prefix_cache);
-  }
-  if (error == nullptr) {
-    error = llmcore_model_load(path.data(), path.size(), c_options->get(), &model);
-  }
+      llmcore_model_load_synthetic(shape.data(), shape.size(), c_options->get(), &model);
   if (error != nullptr) return Error::Take(error);
   return Model::Adopt(model);
 }
@@ -168,10 +186,23 @@ inline Result<void> SetDeadline(const Session& session,
   return Error::Take(llmcore_session_set_deadline(session.handle(), milliseconds));
 }
 
-// What LoadSynthetic would take. A budget in `options` is not checked.
+// What Load would take. A budget in `options` is not checked.
+inline Result<MemoryPlan> Plan(std::string_view path, const LoadOptions& options,
+                               const LoadExtras& extras) {
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options, extras);
+  if (!c_options.ok()) return c_options.error();
+  llmcore_plan* plan = nullptr;
+  llmcore_error* error = llmcore_model_plan(path.data(), path.size(), c_options->get(), &plan);
+  if (error != nullptr) return Error::Take(error);
+  const internal::Handle<llmcore_plan, llmcore_plan_destroy> owned(plan);
+  return MemoryPlan::From(plan);
+}
+
+// Likewise LoadSynthetic.
 inline Result<MemoryPlan> PlanSynthetic(std::string_view shape,
-                                        const LoadOptions& options = LoadOptions()) {
-  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options);
+                                        const LoadOptions& options = LoadOptions(),
+                                        const LoadExtras& extras = LoadExtras()) {
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options, extras);
   if (!c_options.ok()) return c_options.error();
   llmcore_plan* plan = nullptr;
   llmcore_error* error =

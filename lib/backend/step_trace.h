@@ -25,8 +25,9 @@ enum class OperationKind : uint8_t {
   kAttention,
   kGatherRows,
   kCopyBlocks,
+  kSwapBlocks,
 };
-inline constexpr int kOperationKinds = 8;
+inline constexpr int kOperationKinds = 9;
 absl::string_view OperationName(OperationKind kind);  // "embed", "norm", ...
 
 // What one call has to do at least, whatever the backend.

@@ -228,7 +228,10 @@ bool Batcher::StepOnce(const Request* driver, const CancelToken* cancel) {
   const Clock::time_point begin = Clock::now();
   absl::Status status;
   try {
-    if (!Form()) return false;
+    if (!Form()) {
+      device_.sequences->SettleSwapOut(/*copied=*/false);  // room that nobody came to use
+      return false;
+    }
     status = Compute(cancel != nullptr && IsAlone(driver) ? cancel : &step_cancel_);
   } catch (const std::bad_alloc&) {
     status = out_of_memory_;
@@ -329,6 +332,7 @@ bool Batcher::AddMemberLocked(const Share& share, bool urgent) {
   member.rows = share.rows;
   member.logit_rows = share.logit_rows;
   member.first_logit = buffers_.input().logit_rows.size();
+  buffers_.AddSwapIn(sequence.swapped_blocks(), member.reservation.swapped_in());
   buffers_.AddRun(
       request->tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(share.rows)), first,
       share.logit_rows, member.reservation.copy());
@@ -345,6 +349,7 @@ absl::Status Batcher::Compute(const CancelToken* cancel) {
   LLMCORE_RETURN_IF_ERROR(broken_);
   const StepContext context{device_.workspace, cancel, tracing_ ? &trace_ : nullptr};
   const TracedStep traced(context.trace, buffers_.rows());
+  LLMCORE_RETURN_IF_ERROR(Swap(context));
   if (!buffers_.copy_from().empty()) {
     LLMCORE_RETURN_IF_ERROR(
         CopyBlocks(*device_.backend, context,
@@ -353,6 +358,29 @@ absl::Status Batcher::Compute(const CancelToken* cancel) {
   LLMCORE_ASSIGN_OR_RETURN(const std::span<const float> logits,
                            device_.decoder->Forward(*device_.backend, context, buffers_.input()));
   return Deliver(logits);
+}
+
+// Copies blocks to the host before anything writes to them, and then those back that the members
+// need.
+absl::Status Batcher::Swap(const StepContext& context) {
+  KvSequences& sequences = *device_.sequences;
+  SwapBlocksParams params;
+  params.cache = device_.decoder->cache();
+  params.host = device_.swap;
+  params.host_places = plan_.swap_blocks;
+  if (!sequences.swap_out_blocks().empty()) {
+    params.direction = SwapBlocksParams::Direction::kOut;
+    params.blocks = sequences.swap_out_blocks();
+    params.places = sequences.swap_out_places();
+    LLMCORE_RETURN_IF_ERROR(SwapBlocks(*device_.backend, context, params));
+    LLMCORE_RETURN_IF_ERROR(device_.backend->Synchronize());
+    sequences.SettleSwapOut(/*copied=*/true);
+  }
+  if (buffers_.swap_in_blocks().empty()) return absl::OkStatus();
+  params.direction = SwapBlocksParams::Direction::kIn;
+  params.blocks = buffers_.swap_in_blocks();
+  params.places = buffers_.swap_in_places();
+  return SwapBlocks(*device_.backend, context, params);
 }
 
 // Calls the sinks, those of several sequences at once on the threads of the backend: sampling from
@@ -381,6 +409,7 @@ absl::Status Batcher::Deliver(std::span<const float> logits) {
 // The step becomes part of all its sequences, or of none.
 void Batcher::Finish(const absl::Status& status, Clock::duration time) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  device_.sequences->SettleSwapOut(/*copied=*/false);  // if it did not come to that
   size_t completed = 0;
   int32_t decodes = 0;
   int32_t prefill_rows = 0;

@@ -51,7 +51,8 @@ Demand RequestQueue::DemandOf(Request* request, bool share_prompts) {
     return request->end - sequence.length() == 1 && request->first_logits < request->end;
   };
   request->decode = is_decode();
-  if (!request->decode) {
+  // A block that is swapped out may be in the prefix cache still.
+  if (!request->decode || !sequence.swapped_blocks().empty()) {
     sequence.AdoptPrefix(request->adoptable());
     request->decode = is_decode();
   }

@@ -40,6 +40,7 @@ struct ModelOptions {
   std::optional<int32_t> max_batch_tokens;     // unset: 512
   std::optional<int32_t> max_batch_sequences;  // unset: 32
   bool prefix_cache = true;                    // prompts that begin alike are read once
+  uint64_t swap_bytes = 0;  // the most memory of the host for blocks that the cache has no room for
   Scheduler scheduler = Scheduler::kBackground;
   int threads = 0;                         // 0: one per usable core
   std::string checkpoint_layout = "rows";  // what quantizing writes: "rows", or a device's own
