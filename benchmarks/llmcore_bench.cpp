@@ -228,6 +228,8 @@ int main(int argc, char** argv) {
   app.add_option("-r,--repetitions", load.repetitions, "Samples to take the median of")
       ->type_name("N")
       ->check(examples::AtLeastOne());
+  app.add_flag("!--no-deterministic", flags.extras.deterministic,
+               "Let a GPU leave steps of 385 tokens and more to cuBLASLt, whose bits differ");
   app.add_flag("--json", json, "Print JSON");
   app.add_flag("--stats", stats,
                "Say on standard error where the time of one more repetition went, by operation; "
@@ -293,6 +295,7 @@ int main(int argc, char** argv) {
                                        {"context", load.context.value_or(load.prompt_tokens)},
                                        {"batch", load.batch},
                                        {"threads", flags.options.threads},
+                                       {"deterministic", flags.extras.deterministic},
                                        {"load_seconds", load_seconds},
                                        {"peak_rss_bytes", PeakResidentBytes()},
                                        {"plan_bytes", plan.total_bytes}};

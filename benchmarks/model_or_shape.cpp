@@ -1,7 +1,5 @@
 #include "model_or_shape.h"
 
-#include <llmcore/experimental.hpp>
-
 namespace benchmarks {
 
 llmcore::Model LoadModelOrShape(const examples::ModelFlags& flags,

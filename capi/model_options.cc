@@ -240,6 +240,14 @@ llmcore_error* llmcore_model_options_set_swap_bytes(llmcore_model_options* optio
   });
 }
 
+llmcore_error* llmcore_model_options_set_deterministic(llmcore_model_options* options,
+                                                       bool enabled) {
+  return SetOption(options, [&]() -> absl::Status {
+    options->values.deterministic = enabled;
+    return absl::OkStatus();
+  });
+}
+
 llmcore_error* llmcore_model_options_set_progress_callback(llmcore_model_options* options,
                                                            llmcore_progress_callback callback,
                                                            void* user,

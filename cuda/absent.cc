@@ -3,7 +3,8 @@
 
 namespace llmcore::core {
 
-absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int /*ordinal*/) {
+absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int /*ordinal*/,
+                                                           const CudaBackendOptions& /*options*/) {
   return absl::UnavailableError("this build of llmcore has no CUDA backend: use device \"cpu\"");
 }
 

@@ -6,19 +6,37 @@
 #include "absl/strings/str_cat.h"
 #include "cuda/kernels/attention.h"
 #include "cuda/shapes.h"
-#include "lib/backend/cuda_backend.h"
 #include "lib/base/checked.h"
 
 namespace llmcore::core {
 
-absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int ordinal) {
+absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(int ordinal,
+                                                           const CudaBackendOptions& options) {
   LLMCORE_ASSIGN_OR_RETURN(std::shared_ptr<cuda::Device> device, cuda::Device::Open(ordinal));
-  return std::make_unique<cuda::CudaBackend>(std::move(device));
+  return std::make_unique<cuda::CudaBackend>(std::move(device), options);
 }
 
 }  // namespace llmcore::core
 
 namespace llmcore::cuda {
+
+// The device has just been opened, and is the calling thread's.
+CudaBackend::CudaBackend(std::shared_ptr<Device> device, const core::CudaBackendOptions& options)
+    : device_(std::move(device)), many_tokens_(options.many_tokens.value_or(kManyTokens)) {
+  if (options.deterministic) return;
+  absl::StatusOr<std::unique_ptr<Gemm>> gemm = Gemm::Open(kPanelTokens);
+  if (gemm.ok()) {
+    gemm_ = *std::move(gemm);
+  } else {
+    without_gemm_ = std::string(gemm.status().message());
+  }
+}
+
+std::string CudaBackend::Description() const {
+  if (gemm_ != nullptr) return absl::StrCat(device_->description(), " with cuBLASLt");
+  if (without_gemm_.empty()) return device_->description();
+  return absl::StrCat(device_->description(), " without cuBLASLt: ", without_gemm_);
+}
 
 absl::StatusOr<std::unique_ptr<core::DeviceMemory>> CudaBackend::Allocate(uint64_t bytes) {
   return AllocateOnDevice(device_, bytes);
@@ -56,13 +74,17 @@ uint64_t CudaBackend::KvBlockBytes(const core::KvShape& shape) const {
   return static_cast<uint64_t>(BlockBytes(shape));
 }
 
-// A batch, then the partial results of split attention.
+// A batch, then the partial results of split attention; or, at the end of it, a product of many
+// tokens. These two follow each other.
 uint64_t CudaBackend::WorkspaceBytes(const core::StepLimits& limits) const {
   const int64_t splits = (int64_t{limits.max_context} + kSplitPositions - 1) / kSplitPositions;
   const int64_t rows = std::min(limits.rows, kSplitRows);
   const int64_t floats = PartialFloats(splits, rows, limits.heads, limits.head_dim);
-  return BatchUpload::Bytes(limits) +
-         core::RoundUp(static_cast<uint64_t>(floats) * sizeof(float), 64);
+  const uint64_t attention = core::RoundUp(static_cast<uint64_t>(floats) * sizeof(float), 64);
+  const uint64_t product = gemm_ != nullptr && limits.rows >= many_tokens_
+                               ? ManyTokensBytes(limits.rows, limits.max_columns)
+                               : 0;
+  return BatchUpload::Bytes(limits) + std::max(attention, product);
 }
 
 std::string CudaBackend::KvLayoutName(const core::KvShape& shape) const {

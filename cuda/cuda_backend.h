@@ -13,16 +13,19 @@
 
 #include "cuda/batch_upload.h"
 #include "cuda/device.h"
+#include "cuda/gemm.h"
+#include "cuda/many_tokens.h"
 #include "lib/backend/backend.h"
+#include "lib/backend/cuda_backend.h"
 
 namespace llmcore::cuda {
 
 class CudaBackend final : public core::Backend {
  public:
-  explicit CudaBackend(std::shared_ptr<Device> device) : device_(std::move(device)) {}
+  CudaBackend(std::shared_ptr<Device> device, const core::CudaBackendOptions& options);
 
   absl::string_view name() const override { return "cuda"; }
-  std::string Description() const override { return device_->description(); }
+  std::string Description() const override;
   absl::StatusOr<std::unique_ptr<core::DeviceMemory>> Allocate(uint64_t bytes) override;
   absl::StatusOr<std::unique_ptr<core::DeviceMemory>> AllocateHost(uint64_t bytes) override;
   absl::Status CopyToDevice(void* destination, std::span<const std::byte> source) override;
@@ -55,6 +58,8 @@ class CudaBackend final : public core::Backend {
                           const core::GatherRowsParams& params) override;
   absl::Status CopyBlocks(const core::StepContext& context,
                           const core::CopyBlocksParams& params) override;
+  bool Samples(int64_t vocabulary) const override;
+  absl::Status Sample(const core::StepContext& context, const core::SampleParams& params) override;
 
  private:
   // CANCELLED, or the error that broke the device.
@@ -64,7 +69,15 @@ class CudaBackend final : public core::Backend {
   absl::Status End(const core::StepContext& context, cudaError_t launched,
                    absl::string_view operation);
 
+  // A product of few tokens or of many.
+  absl::Status Multiply(const core::StepContext& context, const ManyTokensProduct& product,
+                        absl::string_view operation);
+
   const std::shared_ptr<Device> device_;
+  // Of products of many tokens, where they may have bits of their own and the library is there.
+  std::unique_ptr<Gemm> gemm_;
+  std::string without_gemm_;  // why it is not there, where it was wanted
+  const int32_t many_tokens_;
   BatchUpload uploaded_;
   std::span<std::byte> packing_memory_;  // lent, or empty
 };

@@ -1,7 +1,8 @@
-// Linear and LinearGated: which kernel, with what.
+// Linear and LinearGated: which kernels, with what.
 #include "cuda/kernels/linear.h"
 
 #include "cuda/cuda_backend.h"
+#include "cuda/many_tokens.h"
 #include "cuda/shapes.h"
 
 namespace llmcore::cuda {
@@ -50,6 +51,19 @@ GateFunction GateOf(core::GateActivation activation) {
 
 }  // namespace
 
+absl::Status CudaBackend::Multiply(const core::StepContext& context,
+                                   const ManyTokensProduct& product, absl::string_view operation) {
+  if (gemm_ != nullptr && product.params.tokens >= many_tokens_ &&
+      ServesManyTokens(gemm_.get(), product)) {
+    LLMCORE_RETURN_IF_ERROR(
+        LaunchManyTokens(device_.get(), gemm_.get(), product, context.workspace));
+    return End(context, cudaSuccess, operation);
+  }
+  const auto launch = product.gated ? LaunchLinearGated : LaunchLinear;
+  return End(context, launch(product.storage, product.precision, product.params, device_->stream()),
+             operation);
+}
+
 absl::Status CudaBackend::Linear(const core::StepContext& context, const core::LinearParams& p) {
   LLMCORE_RETURN_IF_ERROR(Begin(context, "linear"));
   if (p.out.rows == 0 || p.out.columns == 0) return absl::OkStatus();
@@ -57,10 +71,9 @@ absl::Status CudaBackend::Linear(const core::StepContext& context, const core::L
   params.bias = p.bias;
   params.residual = p.residual;
   const WeightFormat format = p.weight.shape.format;
-  return End(context,
-             LaunchLinear(StorageOf(format), PrecisionOf(format, p.activation_format), params,
-                          device_->stream()),
-             "linear");
+  return Multiply(context,
+                  {StorageOf(format), PrecisionOf(format, p.activation_format), false, params},
+                  "linear");
 }
 
 absl::Status CudaBackend::LinearGated(const core::StepContext& context,
@@ -72,10 +85,9 @@ absl::Status CudaBackend::LinearGated(const core::StepContext& context,
   params.up_bias = p.up_bias;
   params.gate = GateOf(p.activation);
   const WeightFormat format = p.weight.shape.format;
-  return End(context,
-             LaunchLinearGated(StorageOf(format), PrecisionOf(format, p.activation_format), params,
-                               device_->stream()),
-             "linear_gated");
+  return Multiply(context,
+                  {StorageOf(format), PrecisionOf(format, p.activation_format), true, params},
+                  "linear_gated");
 }
 
 }  // namespace llmcore::cuda

@@ -85,6 +85,14 @@ class Bench {
       LLMCORE_RETURN_IF_ERROR(RunAttention(format, 32, 1, 1024));
       LLMCORE_RETURN_IF_ERROR(RunAttention(format, 1, 2048, 2048));
     }
+    for (const int64_t rows :
+         options_.tiny ? std::vector<int64_t>{2} : std::vector<int64_t>{1, 128}) {
+      LLMCORE_RETURN_IF_ERROR(RunSample("greedy", rows, {.temperature = 0}));
+      // Logits of NewMatrix are at most 2 apart: so scores are up to 20.
+      LLMCORE_RETURN_IF_ERROR(RunSample("plain", rows, {.temperature = 0.1f}));
+      LLMCORE_RETURN_IF_ERROR(RunSample("top_k:40", rows, {.temperature = 0.1f, .top_k = 40}));
+      LLMCORE_RETURN_IF_ERROR(RunSample("top_p:0.95", rows, {.temperature = 0.1f, .top_p = 0.95f}));
+    }
     return absl::OkStatus();
   }
 
@@ -276,6 +284,30 @@ class Bench {
     const auto moved = static_cast<uint64_t>(sequences * rows) *
                        static_cast<uint64_t>(heads * head_dim) * 2 * sizeof(float);
     Print(name, time, layer_bytes + moved, 4 * pairs * heads * head_dim);
+    memory_.clear();
+    return absl::OkStatus();
+  }
+
+  // From logits that, as in a step, have just been written and may still be in a cache.
+  absl::Status RunSample(const char* how, int64_t rows, core::TokenDraw draw) {
+    const std::string name = absl::StrCat("sample/", how, "/rows:", rows);
+    const int64_t vocabulary = options_.tiny ? 1000 : 128256;
+    if (!IsWanted(name) || !backend_->Samples(vocabulary)) return absl::OkStatus();
+    core::SampleParams params;
+    LLMCORE_ASSIGN_OR_RETURN(params.logits, NewMatrix(rows, vocabulary));
+    const auto count = static_cast<size_t>(rows);
+    LLMCORE_ASSIGN_OR_RETURN(
+        const std::unique_ptr<DeviceMemory> host,
+        backend_->AllocateHost(count * (sizeof(core::TokenDraw) + sizeof(core::DrawnToken))));
+    draw.least_score = -HUGE_VALF;
+    draw.uniform = 0.5;
+    auto* draws = static_cast<core::TokenDraw*>(host->data());
+    std::fill_n(draws, count, draw);
+    params.draws = draws;
+    params.tokens = reinterpret_cast<core::DrawnToken*>(draws + count);
+    LLMCORE_ASSIGN_OR_RETURN(const Measured time,
+                             Time([&](int64_t) { return backend_->Sample({}, params); }));
+    Print(name, time, count * static_cast<uint64_t>(vocabulary) * sizeof(float), 0);
     memory_.clear();
     return absl::OkStatus();
   }

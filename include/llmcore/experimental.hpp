@@ -103,24 +103,34 @@ struct LoadExtras {
   // The most memory of the host for what sessions lose of the KV cache to others, in bytes, part of
   // the plan; 0: it is computed again.
   uint64_t swap_bytes = 0;
+  // false: a GPU may be faster with many tokens in a step, and a sequence's logits may then depend
+  // on what shares its steps.
+  bool deterministic = true;
 };
 
 }  // namespace experimental
 
 namespace internal {
 
-inline Result<OptionsHandle> MakeOptions(const LoadOptions& from,
+inline Result<OptionsHandle> MakeOptions(const LoadOptions& options,
                                          const experimental::LoadExtras& extras) {
-  Result<OptionsHandle> options = MakeOptions(from);
-  if (!options.ok()) return options;
-  llmcore_model_options* const to = options->get();
+  Result<OptionsHandle> made = MakeOptions(options);
+  if (!made.ok()) return made;
   const std::string_view scheduler = extras.manual_scheduler ? "manual" : "background";
-  FirstError check;
-  check(llmcore_model_options_set_scheduler(to, scheduler.data(), scheduler.size()));
-  check(llmcore_model_options_set_prefix_cache(to, extras.prefix_cache));
-  check(llmcore_model_options_set_swap_bytes(to, extras.swap_bytes));
-  if (!check.ok()) return check.Take();
-  return options;
+  llmcore_model_options* c_options = made->get();
+  llmcore_error* error =
+      llmcore_model_options_set_scheduler(c_options, scheduler.data(), scheduler.size());
+  if (error == nullptr) {
+    error = llmcore_model_options_set_prefix_cache(c_options, extras.prefix_cache);
+  }
+  if (error == nullptr) {
+    error = llmcore_model_options_set_deterministic(c_options, extras.deterministic);
+  }
+  if (error == nullptr) {
+    error = llmcore_model_options_set_swap_bytes(c_options, extras.swap_bytes);
+  }
+  if (error != nullptr) return Error::Take(error);
+  return made;
 }
 
 }  // namespace internal

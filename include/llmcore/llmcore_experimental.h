@@ -41,6 +41,15 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_scheduler(llmcore_model_opt
                                                                const char* scheduler,
                                                                size_t scheduler_size);
 
+/* Whether the logits of a sequence never depend on what shares its steps, how its tokens were cut
+ * into steps or what the prefix cache held: the default, true. With false a GPU multiplies the
+ * weights with many tokens at once (385 and more in a step) by cuBLASLt, if that is installed:
+ * meant to be faster with long prompts and many sessions, takes more memory, which the plan counts,
+ * and such a step's logits differ from those of smaller steps in their last digits. The CPU
+ * computes the same with both. */
+LLMCORE_API llmcore_error* llmcore_model_options_set_deterministic(llmcore_model_options* options,
+                                                                   bool enabled);
+
 /* Runs one step of a model whose scheduler is "manual", for all requests that can take part in one:
  * *out_did_work is false, at once, when there is none. What fails is told to those who asked for
  * it. Any thread; steps run one after the other. FAILED_PRECONDITION: another scheduler. */

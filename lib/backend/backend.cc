@@ -45,6 +45,10 @@ absl::Status Backend::ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_
   return absl::OkStatus();
 }
 
+absl::Status Backend::Sample(const StepContext&, const SampleParams&) {
+  return absl::UnimplementedError("the device does not sample");
+}
+
 std::string Backend::WeightLayoutName(WeightFormat) const {
   return "";
 }

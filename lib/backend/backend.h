@@ -8,7 +8,8 @@
 //     step (StepContext::workspace).
 //  2. The bits of a row do not depend on the other rows of a call, on how a sequence was cut into
 //     calls, nor on the number of threads: work is split over output columns, heads and rows, and
-//     every sum runs over its terms in one fixed order.
+//     every sum runs over its terms in one fixed order. A backend that was created to be faster
+//     than that may have exceptions (CudaBackendOptions).
 //  3. Pointers are of the backend's memory. Matrices are row-major and dense. Counts of 0 are
 //  valid.
 //  4. Residual stream, norms and softmax are accumulated in f32.
@@ -26,6 +27,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
+#include "lib/backend/draw.h"
 #include "lib/backend/step_trace.h"
 #include "lib/base/cancel.h"
 #include "lib/base/status.h"
@@ -207,6 +209,13 @@ struct SwapBlocksParams {
   int32_t host_places = 0;
 };
 
+// Draws a token from each row, to the bit as lib/sampling does on the host.
+struct SampleParams {
+  Matrix logits;           // [rows, vocabulary]
+  const TokenDraw* draws;  // [rows], AllocateHost's memory, like `tokens`
+  DrawnToken* tokens;      // [rows]
+};
+
 // What the largest step may hold; from it WorkspaceBytes follows.
 struct StepLimits {
   int32_t rows = 0;         // tokens of a step
@@ -233,8 +242,8 @@ class Backend {
   virtual absl::string_view name() const = 0;   // "cpu", "cuda"
   virtual std::string Description() const = 0;  // "cpu (avx512-vnni, 2 threads)"
   virtual absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(uint64_t bytes) = 0;
-  // Memory that the host reads and writes and that operations reach too: of rotary angles and
-  // logits. What an operation wrote there is to be read after Synchronize.
+  // Memory that the host reads and writes and that operations reach too: of rotary angles, logits
+  // and draws. What an operation wrote there is to be read after Synchronize.
   virtual absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateHost(uint64_t bytes) {
     return Allocate(bytes);
   }
@@ -253,6 +262,9 @@ class Backend {
   // Whether Linear and LinearGated take an InputNorm: a device on which a launch costs more than
   // doing the norm again in every block of a product. Their `out` is then not their `in`.
   virtual bool FusesNorm() const { return false; }
+
+  // Whether Sample is there for rows of so many logits. Where it is not, logits go to the host.
+  virtual bool Samples(int64_t /*vocabulary*/) const { return false; }
 
   // Layouts. Pure functions of their arguments: the memory plan is made from them.
   virtual uint64_t PackedWeightBytes(const WeightShape& shape) const = 0;
@@ -297,6 +309,8 @@ class Backend {
   // Not cut short by StepContext::cancel. Here by CopyToHost and CopyToDevice, layer by layer;
   // devices that wait for each of those override it.
   virtual absl::Status SwapBlocks(const StepContext& context, const SwapBlocksParams& params);
+
+  virtual absl::Status Sample(const StepContext& context, const SampleParams& params);
 
   // Calls `body` with each of 0 to count - 1, once, on threads of the host, and returns when all
   // calls did: what a step does with its logits. Like an operation, one at a time. An exception out

@@ -33,6 +33,8 @@ absl::string_view OperationName(OperationKind kind) {
       return "copy_blocks";
     case OperationKind::kSwapBlocks:
       return "swap_blocks";
+    case OperationKind::kSample:
+      return "sample";
   }
   return "unknown";
 }

@@ -330,12 +330,15 @@ bool Batcher::AddMemberLocked(const Share& share, bool urgent) {
   member.reservation = *std::move(reservation);
   member.first = first;
   member.rows = share.rows;
-  member.logit_rows = share.logit_rows;
-  member.first_logit = buffers_.input().logit_rows.size();
+  member.draws = request->draw.has_value() && share.logit_rows > 0;
+  member.logit_rows = member.draws ? 0 : share.logit_rows;
+  const StepInput& input = buffers_.input();
+  member.first_logit = member.draws ? input.draws.size() : input.logit_rows.size();
   buffers_.AddSwapIn(sequence.swapped_blocks(), member.reservation.swapped_in());
   buffers_.AddRun(
       request->tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(share.rows)), first,
-      share.logit_rows, member.reservation.copy());
+      member.logit_rows, member.reservation.copy());
+  if (member.draws) buffers_.AddDraw(*request->draw);
   request->state = Request::State::kRunning;
   return true;
 }
@@ -355,9 +358,9 @@ absl::Status Batcher::Compute(const CancelToken* cancel) {
         CopyBlocks(*device_.backend, context,
                    {device_.decoder->cache(), buffers_.copy_from(), buffers_.copy_to()}));
   }
-  LLMCORE_ASSIGN_OR_RETURN(const std::span<const float> logits,
+  LLMCORE_ASSIGN_OR_RETURN(const StepOutput output,
                            device_.decoder->Forward(*device_.backend, context, buffers_.input()));
-  return Deliver(logits);
+  return Deliver(output);
 }
 
 // Copies blocks to the host before anything writes to them, and then those back that the members
@@ -383,9 +386,9 @@ absl::Status Batcher::Swap(const StepContext& context) {
   return SwapBlocks(*device_.backend, context, params);
 }
 
-// Calls the sinks, those of several sequences at once on the threads of the backend: sampling from
-// a large vocabulary takes a while.
-absl::Status Batcher::Deliver(std::span<const float> logits) {
+// Gives drawn tokens to their requests and calls the sinks, those of several sequences at once on
+// the threads of the backend: sampling from a large vocabulary takes a while.
+absl::Status Batcher::Deliver(const StepOutput& output) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (const Member& member : members_) {
@@ -397,10 +400,11 @@ absl::Status Batcher::Deliver(std::span<const float> logits) {
   const auto deliver = [&](int64_t index) {
     const Member& member = members_[static_cast<size_t>(index)];
     if (member.request == nullptr) return;
+    if (member.draws) member.request->drawn = output.tokens[member.first_logit];
     const int64_t first = member.first + member.rows - member.logit_rows;
     for (int32_t i = 0; i < member.logit_rows; ++i) {
       const size_t row = member.first_logit + static_cast<size_t>(i);
-      member.request->sink(first + i, logits.subspan(row * vocabulary, vocabulary));
+      member.request->sink(first + i, output.logits.subspan(row * vocabulary, vocabulary));
     }
   };
   return device_.backend->ForEachOnHost(static_cast<int64_t>(members_.size()), deliver);

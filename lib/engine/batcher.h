@@ -96,8 +96,9 @@ class Batcher {
     KvReservation reservation;
     int64_t first = 0;  // position of its first row
     int32_t rows = 0;
-    int32_t logit_rows = 0;
-    size_t first_logit = 0;  // index of its first row of logits
+    int32_t logit_rows = 0;  // that its sink gets
+    bool draws = false;
+    size_t first_logit = 0;  // index of its first row of logits, or of its draw
   };
 
   void Loop() noexcept;
@@ -113,7 +114,7 @@ class Batcher {
   absl::Status Compute(const CancelToken* cancel);
   absl::Status Swap(const StepContext& context);
   void CheckStep();
-  absl::Status Deliver(std::span<const float> logits);
+  absl::Status Deliver(const StepOutput& output);
   void Finish(const absl::Status& status, Clock::duration time);
   void CompleteLocked(Request* request, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool WithdrawLocked(Request* request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

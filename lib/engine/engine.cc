@@ -103,6 +103,9 @@ absl::Status Engine::Submit(Request* request) {
   if (request->end > static_cast<int64_t>(tokens.size()) || request->end > plan_.max_context) {
     return absl::InternalError("a step past the end of its sequence");
   }
+  if (request->draw.has_value() && (!draws() || request->first_logits != request->end - 1)) {
+    return absl::InternalError("a draw that the device does not do");
+  }
   const auto blocks = static_cast<uint64_t>(plan_.kv_blocks);
   const uint64_t wanted = request->sequence->BlocksFor(request->end);
   if (wanted > blocks) {

@@ -80,6 +80,7 @@ class Engine {
 
   const MemoryPlan& plan() const { return plan_; }
   int32_t vocabulary_size() const { return vocabulary_size_; }
+  bool draws() const { return plan_.draws_on_device; }  // Request::draw
   // Cached ones included.
   int32_t free_kv_blocks() const { return sequences_->pool().free_blocks(); }
   PrefixCacheStatistics prefix_cache() const;

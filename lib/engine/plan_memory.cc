@@ -179,8 +179,8 @@ uint64_t MostBlocks(const ModelConfig& config, const Backend& backend, const Mem
 }  // namespace
 
 DecoderLimits DecoderLimitsOf(const MemoryPlan& plan) {
-  return {plan.max_batch_tokens, plan.max_context, plan.max_batch_sequences,
-          plan.activation_format};
+  return {plan.max_batch_tokens, plan.max_context, plan.max_batch_sequences, plan.activation_format,
+          plan.draws_on_device};
 }
 
 KvShape KvShapeOf(const ModelConfig& config, KvFormat format) {
@@ -217,6 +217,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
   plan.activation_format = request.activation_format;
   plan.kv_block_tokens = kBlockTokens;
   plan.prefix_cache = request.prefix_cache;
+  plan.draws_on_device =
+      config.vocab_size <= kMaxExactWeights && backend.Samples(config.vocab_size);
   plan.max_context =
       request.max_context.value_or(std::min(LongestContext(config), kDefaultMaxContext));
   plan.max_batch_tokens = request.max_batch_tokens.value_or(

@@ -6,9 +6,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "absl/functional/function_ref.h"
+#include "lib/backend/draw.h"
 #include "lib/base/cancel.h"
 #include "lib/base/status.h"
 #include "lib/engine/schedule.h"
@@ -45,6 +47,10 @@ struct Request {
   const int64_t first_logits;
   const LogitsSink sink;
   RequestTerms terms;
+  // Set: the device draws a token from the last position, the only one that logits are wanted of,
+  // and `drawn` takes the place of the sink. Where Engine::draws().
+  std::optional<TokenDraw> draw;
+  DrawnToken drawn;  // when done without an error
 
   // What the prefix cache may save: nothing that logits are wanted of, and never all of it.
   std::span<const int32_t> adoptable() const {

@@ -37,12 +37,17 @@ class StepBuffers {
     const auto swapped = static_cast<uint64_t>(plan.swap_blocks > 0 ? plan.kv_blocks : 0);
     LLMCORE_ASSIGN_OR_RETURN(buffers.swap_in_places_, host->TakeArray<BlockId>(swapped));
     LLMCORE_ASSIGN_OR_RETURN(buffers.swap_in_blocks_, host->TakeArray<BlockId>(swapped));
+    if (plan.draws_on_device) {
+      LLMCORE_ASSIGN_OR_RETURN(buffers.drawn_rows_, host->TakeArray<int32_t>(sequences));
+      LLMCORE_ASSIGN_OR_RETURN(buffers.draws_, host->TakeArray<TokenDraw>(sequences));
+    }
     return buffers;
   }
 
   void Clear() {
     sequences_ = 0;
     logits_ = 0;
+    draws_count_ = 0;
     copies_ = 0;
     swapped_in_ = 0;
     first_row_[0] = 0;
@@ -76,6 +81,13 @@ class StepBuffers {
     }
   }
 
+  // Draws a token from the last row of the run that was added last. With
+  // MemoryPlan::draws_on_device only.
+  void AddDraw(const TokenDraw& draw) {
+    drawn_rows_[draws_count_] = rows() - 1;
+    draws_[draws_count_++] = draw;
+  }
+
   int32_t rows() const { return first_row_[sequences_]; }
   StepInput input() const {
     StepInput input;
@@ -85,6 +97,8 @@ class StepBuffers {
     input.batch.block_table = {block_table_, sequences_ * static_cast<size_t>(table_stride_)};
     input.batch.block_table_stride = table_stride_;
     input.logit_rows = {logit_rows_, logits_};
+    input.drawn_rows = {drawn_rows_, draws_count_};
+    input.draws = {draws_, draws_count_};
     return input;
   }
   std::span<const BlockId> copy_from() const { return {copy_from_, copies_}; }
@@ -98,6 +112,8 @@ class StepBuffers {
   int32_t* first_position_ = nullptr;  // [max_batch_sequences]
   BlockId* block_table_ = nullptr;     // [max_batch_sequences, table_stride_]
   int32_t* logit_rows_ = nullptr;      // [max_batch_sequences]
+  int32_t* drawn_rows_ = nullptr;      // [max_batch_sequences]
+  TokenDraw* draws_ = nullptr;         // [max_batch_sequences]
   BlockId* copy_from_ = nullptr;       // [max_batch_sequences]
   BlockId* copy_to_ = nullptr;         // [max_batch_sequences]
   BlockId* swap_in_places_ = nullptr;  // [kv_blocks], where there is swap memory
@@ -105,6 +121,7 @@ class StepBuffers {
   int32_t table_stride_ = 0;           // blocks of max_context positions
   size_t sequences_ = 0;
   size_t logits_ = 0;
+  size_t draws_count_ = 0;
   size_t copies_ = 0;
   size_t swapped_in_ = 0;
 };

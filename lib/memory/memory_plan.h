@@ -38,9 +38,10 @@ struct MemoryPlan {
   int32_t max_batch_sequences = 0;  // sequences of a step, and rows of logits that it gives
   int32_t kv_blocks = 0;
   int32_t kv_block_tokens = 0;
-  uint64_t kv_block_bytes = 0;  // of a block in all layers
-  bool prefix_cache = false;    // blocks are found again by their tokens
-  int32_t swap_blocks = 0;      // that the host's memory has room for
+  uint64_t kv_block_bytes = 0;   // of a block in all layers
+  bool prefix_cache = false;     // blocks are found again by their tokens
+  bool draws_on_device = false;  // tokens, where nothing asks for logits: its rows have a buffer
+  int32_t swap_blocks = 0;       // that the host's memory has room for
 
   // Beside the plan. What one session takes of the host's heap for itself: a copy of the logits of
   // its last position, once they are asked for, and the scratch of its sampler, once it generates.

@@ -41,15 +41,26 @@ absl::StatusOr<DecoderBuffers> Decoder::TakeBuffers(const ModelConfig& config,
   const int64_t rows = limits.max_rows;
   DecoderBuffers buffers;
   LLMCORE_ASSIGN_OR_RETURN(buffers.hidden, take(activations, rows, config.hidden_size));
-  LLMCORE_ASSIGN_OR_RETURN(buffers.normed, take(activations, rows, config.hidden_size));
-  LLMCORE_ASSIGN_OR_RETURN(buffers.qkv, take(activations, rows, QkvColumns(config)));
-  LLMCORE_ASSIGN_OR_RETURN(buffers.attention, take(activations, rows, AttentionColumns(config)));
-  LLMCORE_ASSIGN_OR_RETURN(buffers.gated, take(activations, rows, config.intermediate_size));
+  // Of each two the second is written when the first has been read for the last time.
+  LLMCORE_ASSIGN_OR_RETURN(
+      buffers.normed,
+      take(activations, rows, std::max(int64_t{config.hidden_size}, AttentionColumns(config))));
+  buffers.attention = buffers.normed;
+  LLMCORE_ASSIGN_OR_RETURN(
+      buffers.qkv,
+      take(activations, rows, std::max(QkvColumns(config), int64_t{config.intermediate_size})));
+  buffers.gated = buffers.qkv;
   LLMCORE_ASSIGN_OR_RETURN(buffers.head_in,
                            take(activations, limits.max_logits, config.hidden_size));
   LLMCORE_ASSIGN_OR_RETURN(buffers.cos_sin, take(host, rows, config.head_dim));
   LLMCORE_ASSIGN_OR_RETURN(buffers.logits, take(host, limits.max_logits, config.vocab_size));
   buffers.max_logits = limits.max_logits;
+  if (!limits.draws) return buffers;
+  const auto count = static_cast<uint64_t>(limits.max_logits);
+  LLMCORE_ASSIGN_OR_RETURN(buffers.drawn_logits,
+                           take(activations, limits.max_logits, config.vocab_size));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.draws, host->TakeArray<TokenDraw>(count));
+  LLMCORE_ASSIGN_OR_RETURN(buffers.tokens, host->TakeArray<DrawnToken>(count));
   return buffers;
 }
 
@@ -74,12 +85,12 @@ Decoder::Decoder(const ModelConfig& config, ActivationFormat activation_format,
       cache_(cache),
       rotary_(config) {}
 
-absl::StatusOr<std::span<const float>> Decoder::Forward(Backend& backend,
-                                                        const StepContext& context,
-                                                        const StepInput& input) {
+absl::StatusOr<StepOutput> Decoder::Forward(Backend& backend, const StepContext& context,
+                                            const StepInput& input) {
   const int64_t rows = input.batch.rows();
-  // A step that ended early may still be reading the angles.
-  LLMCORE_RETURN_IF_ERROR(backend.Synchronize());
+  // A step that ended early may still be reading angles and draws.
+  if (!waited_) LLMCORE_RETURN_IF_ERROR(backend.Synchronize());
+  waited_ = false;
   rotary_.Fill(input.batch, buffers_.cos_sin);
   LLMCORE_RETURN_IF_ERROR(
       Embed(backend, context,
@@ -90,8 +101,10 @@ absl::StatusOr<std::span<const float>> Decoder::Forward(Backend& backend,
   }
   LLMCORE_RETURN_IF_ERROR(Head(backend, context, input));
   LLMCORE_RETURN_IF_ERROR(backend.Synchronize());
-  return std::span<const float>(buffers_.logits,
-                                input.logit_rows.size() * static_cast<size_t>(config_.vocab_size));
+  waited_ = true;
+  return StepOutput{
+      {buffers_.logits, input.logit_rows.size() * static_cast<size_t>(config_.vocab_size)},
+      {buffers_.tokens, input.drawn_rows.size()}};
 }
 
 // hidden += out(attention(rope(qkv(norm(hidden)))))
@@ -145,14 +158,31 @@ absl::Status Decoder::MlpBlock(Backend& backend, const StepContext& context, int
 }
 
 absl::Status Decoder::Head(Backend& backend, const StepContext& context, const StepInput& input) {
-  const auto count = static_cast<int64_t>(input.logit_rows.size());
-  if (count == 0) return absl::OkStatus();
-  if (count > buffers_.max_logits) {
+  const auto room = static_cast<size_t>(buffers_.max_logits);
+  const size_t drawn = input.drawn_rows.size();
+  if (input.logit_rows.size() > room || drawn > (buffers_.draws == nullptr ? 0 : room) ||
+      input.draws.size() != drawn) {
     return absl::InternalError("more logits asked for than a step can give");
   }
+  // Logits that nobody else asks for stay on the device.
+  if (drawn > 0) {
+    std::copy(input.draws.begin(), input.draws.end(), buffers_.draws);
+    LLMCORE_RETURN_IF_ERROR(
+        Logits(backend, context, input, input.drawn_rows, buffers_.drawn_logits));
+    const Matrix logits{buffers_.drawn_logits, static_cast<int64_t>(drawn), config_.vocab_size};
+    LLMCORE_RETURN_IF_ERROR(Sample(backend, context, {logits, buffers_.draws, buffers_.tokens}));
+  }
+  if (input.logit_rows.empty()) return absl::OkStatus();
+  return Logits(backend, context, input, input.logit_rows, buffers_.logits);
+}
+
+// out = head(norm(hidden[rows]))
+absl::Status Decoder::Logits(Backend& backend, const StepContext& context, const StepInput& input,
+                             std::span<const int32_t> rows, float* out) {
+  const auto count = static_cast<int64_t>(rows.size());
   const Matrix hidden{buffers_.hidden, input.batch.rows(), config_.hidden_size};
   const Matrix last{buffers_.head_in, count, config_.hidden_size};
-  LLMCORE_RETURN_IF_ERROR(GatherRows(backend, context, {hidden, input.logit_rows, last}));
+  LLMCORE_RETURN_IF_ERROR(GatherRows(backend, context, {hidden, rows, last}));
   LLMCORE_ASSIGN_OR_RETURN(
       const NormedInput input_rows,
       Normalize(backend, context,
@@ -163,7 +193,7 @@ absl::Status Decoder::Head(Backend& backend, const StepContext& context, const S
                  /*bias=*/nullptr,
                  /*residual=*/nullptr,
                  activation_format_,
-                 {buffers_.logits, count, config_.vocab_size},
+                 {out, count, config_.vocab_size},
                  input_rows.norm});
 }
 

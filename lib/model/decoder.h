@@ -21,9 +21,11 @@ struct DecoderLimits {
   int32_t max_context = 0;  // positions of a sequence
   int32_t max_logits = 0;   // rows whose logits are wanted
   ActivationFormat activation_format = ActivationFormat::kAuto;
+  bool draws = false;  // tokens on the device, from some of those rows
 };
 
-// The rows of a step whose hidden state lives between operations.
+// The rows of a step whose hidden state lives between operations. normed and attention are the same
+// memory, and qkv and gated: what one half of a layer leaves there the other does not read.
 struct DecoderBuffers {
   float* hidden = nullptr;     // [rows, hidden], the residual stream
   float* normed = nullptr;     // [rows, hidden]
@@ -35,12 +37,27 @@ struct DecoderBuffers {
   float* cos_sin = nullptr;  // [rows, head_dim]
   float* logits = nullptr;   // [max_logits, vocabulary]
   int32_t max_logits = 0;
+  // NULL without DecoderLimits::draws. On the device:
+  float* drawn_logits = nullptr;  // [max_logits, vocabulary]
+  // On the host:
+  TokenDraw* draws = nullptr;    // [max_logits]
+  DrawnToken* tokens = nullptr;  // [max_logits]
 };
 
 struct StepInput {
   std::span<const int32_t> tokens;  // [rows]
   Batch batch;
-  std::span<const int32_t> logit_rows;  // rows whose logits are wanted, at most max_logits
+  // Rows whose logits are wanted, and rows that tokens are drawn from, each as its draw says: each
+  // at most max_logits.
+  std::span<const int32_t> logit_rows;
+  std::span<const int32_t> drawn_rows;
+  std::span<const TokenDraw> draws;  // [drawn_rows.size()]
+};
+
+// Valid until the next step.
+struct StepOutput {
+  std::span<const float> logits;       // [logit_rows.size(), vocabulary]
+  std::span<const DrawnToken> tokens;  // [drawn_rows.size()]
 };
 
 class Decoder {
@@ -55,10 +72,9 @@ class Decoder {
   Decoder(const ModelConfig& config, ActivationFormat activation_format, DecoderWeights weights,
           DecoderBuffers buffers, KvCache cache);
 
-  // Runs a step: writes K and V of its rows to the cache and returns the wanted logits,
-  // [logit_rows.size(), vocabulary], valid until the next step.
-  absl::StatusOr<std::span<const float>> Forward(Backend& backend, const StepContext& context,
-                                                 const StepInput& input);
+  // Runs a step: writes K and V of its rows to the cache, and waits once, for what is wanted.
+  absl::StatusOr<StepOutput> Forward(Backend& backend, const StepContext& context,
+                                     const StepInput& input);
 
   const KvCache& cache() const { return cache_; }
 
@@ -67,6 +83,8 @@ class Decoder {
                               int32_t layer);
   absl::Status MlpBlock(Backend& backend, const StepContext& context, int64_t rows, int32_t layer);
   absl::Status Head(Backend& backend, const StepContext& context, const StepInput& input);
+  absl::Status Logits(Backend& backend, const StepContext& context, const StepInput& input,
+                      std::span<const int32_t> rows, float* out);
 
   const ModelConfig config_;
   const ActivationFormat activation_format_;
@@ -74,6 +92,7 @@ class Decoder {
   const DecoderBuffers buffers_;
   const KvCache cache_;
   const RotaryTable rotary_;
+  bool waited_ = true;  // for the last step: what the host lent it is free
 };
 
 }  // namespace llmcore::core

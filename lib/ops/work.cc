@@ -125,4 +125,12 @@ OperationWork WorkOf(const Backend& backend, const SwapBlocksParams& params) {
   return CopyWork(backend, OperationKind::kSwapBlocks, params.cache.shape, params.blocks.size());
 }
 
+OperationWork WorkOf(const Backend&, const SampleParams& params) {
+  OperationWork work;
+  work.kind = OperationKind::kSample;
+  work.rows = params.logits.rows;
+  work.bytes = Bytes(params.logits);
+  return work;
+}
+
 }  // namespace llmcore::core

@@ -13,6 +13,7 @@ namespace llmcore::core {
 inline constexpr size_t kLanes = 4;
 typedef float Floats __attribute__((vector_size(16)));
 typedef int32_t Ints __attribute__((vector_size(16)));
+typedef double Doubles __attribute__((vector_size(16)));
 
 inline Floats Load(const float* values) {
   Floats result;
@@ -25,6 +26,14 @@ inline Floats LoadPart(const float* values, size_t count, float rest) {
   Floats result = {rest, rest, rest, rest};
   for (size_t i = 0; i < count; ++i) result[i] = values[i];
   return result;
+}
+
+// Two of them, in f64.
+inline Doubles LoadWide(const float* values) {
+  typedef float Pair __attribute__((vector_size(8)));
+  Pair pair;
+  std::memcpy(&pair, values, sizeof(pair));
+  return __builtin_convertvector(pair, Doubles);
 }
 
 inline void Store(Floats values, float* out) {
@@ -58,6 +67,13 @@ inline Floats ExpNonPositive(Floats x) {
   Floats scale;
   std::memcpy(&scale, &power, sizeof(scale));
   return mantissa * scale;
+}
+
+// Multiples of 2^-34 nearest to weights of 0 to 1, halves to even: those from 2^-11 on are such.
+inline Floats RoundWeights(Floats weights) {
+  constexpr float kFine = 0x1p-11f;  // from here to 2^-10 floats are 2^-34 apart
+  const Floats rounded = (weights + kFine) - kFine;
+  return weights < Floats{} + kFine ? rounded : weights;
 }
 
 }  // namespace llmcore::core

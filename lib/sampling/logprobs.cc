@@ -29,14 +29,10 @@ size_t FirstUnusable(std::span<const float> logits) {
 absl::StatusOr<double> LogSumExp(std::span<const float> logits, uint64_t position) {
   const size_t unusable = FirstUnusable(logits);
   if (unusable != logits.size()) {
-    return absl::InternalError(absl::StrCat("the model gave token ", unusable, " the logit ",
-                                            logits[unusable], " at position ", position));
+    return UnusableLogitError(static_cast<int64_t>(unusable), logits[unusable], position);
   }
   const float largest = MaxLogit(logits);
-  if (largest == -kInfinity) {
-    return absl::InternalError(
-        absl::StrCat("the model gave every token the logit -inf at position ", position));
-  }
+  if (largest == -kInfinity) return NoLogitError(position);
   std::array<float, 1024> exponentials;
   double sum = 0;
   for (size_t i = 0; i < logits.size(); i += exponentials.size()) {
@@ -44,6 +40,16 @@ absl::StatusOr<double> LogSumExp(std::span<const float> logits, uint64_t positio
     sum += ExpAndSum(logits.subspan(i, count), largest, exponentials.data());
   }
   return static_cast<double>(largest) + std::log(sum);
+}
+
+absl::Status UnusableLogitError(int64_t token, float logit, uint64_t position) {
+  return absl::InternalError(absl::StrCat("the model gave token ", token, " the logit ", logit,
+                                          " at position ", position));
+}
+
+absl::Status NoLogitError(uint64_t position) {
+  return absl::InternalError(
+      absl::StrCat("the model gave every token the logit -inf at position ", position));
 }
 
 void FindTopLogprobs(std::span<const float> logits, double log_sum, std::span<TokenLogprob> top) {

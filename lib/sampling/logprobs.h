@@ -18,6 +18,10 @@ struct TokenLogprob {
 // NaN or +infinity or all are -infinity, naming token and position.
 absl::StatusOr<double> LogSumExp(std::span<const float> logits, uint64_t position);
 
+// Those errors: a logit that is no number to reckon with, and none above -infinity.
+absl::Status UnusableLogitError(int64_t token, float logit, uint64_t position);
+absl::Status NoLogitError(uint64_t position);
+
 // The top.size() most likely tokens, at most as many as there are logits; most likely first, lower
 // ids first among equals.
 void FindTopLogprobs(std::span<const float> logits, double log_sum, std::span<TokenLogprob> top);

@@ -13,8 +13,8 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Terms of a partial sum in f32. Sums run in an order that this and the lanes fix, so that a draw
-// has the same bits everywhere.
+// Terms of a partial sum in f32. Sums of exponentials run in an order that this and the lanes fix,
+// so that they have the same bits everywhere (cuda/kernels/sampling.cu runs in it, too).
 constexpr size_t kSumBlock = 256;
 
 float BlockSum(const float* values, size_t count) {
@@ -37,6 +37,19 @@ double Sum(std::span<const float> values) {
   return sum;
 }
 
+// Of weights as ComputeWeights leaves them: exact, and so the same in any order.
+double SumWeights(const float* weights, size_t count) {
+  Doubles sums[4] = {};
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    for (size_t part = 0; part < 4; ++part) sums[part] += LoadWide(weights + i + 2 * part);
+  }
+  double rest = 0;
+  for (; i < count; ++i) rest += static_cast<double>(weights[i]);
+  const Doubles sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  return sum[0] + sum[1] + rest;
+}
+
 // Unsigned integers in the order of the floats; -0 is +0.
 inline uint32_t OrderedKey(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value + 0.0f);
@@ -53,8 +66,8 @@ struct Cut {
 };
 
 // Radix selection by weight, kBits of the key at a time: linear whatever the values, where sorting
-// a flat distribution over 150,000 tokens takes 10 ms. Where rounding keeps the target out of reach
-// the cut is at the smallest value of positive weight; at least one weight is positive.
+// a flat distribution over 150,000 tokens takes 10 ms. Values without weight are never the cut; at
+// least one weight is positive.
 template <int kBits, typename Weight>
 Cut RadixCut(std::span<const float> values, double target, Weight weight_of) {
   uint32_t prefix = 0;
@@ -231,33 +244,38 @@ void KeepTypical(float p, Candidates* candidates) {
 }
 
 double ComputeWeights(Candidates* candidates) {
-  return ExpAndSum(Logits(*candidates), MaxLogit(Logits(*candidates)), candidates->weights);
+  const std::span<const float> logits = Logits(*candidates);
+  float* const weights = candidates->weights;
+  const float largest = MaxLogit(logits);
+  size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    Store(RoundWeights(ExpNonPositive(Load(&logits[i]) - largest)), weights + i);
+  }
+  if (i < logits.size()) {
+    const Floats part =
+        RoundWeights(ExpNonPositive(LoadPart(&logits[i], logits.size() - i, largest) - largest));
+    for (size_t lane = 0; i + lane < logits.size(); ++lane) weights[i + lane] = part[lane];
+  }
+  return SumWeights(weights, logits.size());
 }
 
 size_t DrawIndex(std::span<const float> weights, double uniform) {
-  const double target = uniform * Sum(weights);
+  const double target = uniform * SumWeights(weights.data(), weights.size());
   double sum = 0;
-  size_t last = 0;  // of positive weight, should rounding carry the target past the end
   for (size_t begin = 0; begin < weights.size(); begin += kSumBlock) {
-    const size_t end = std::min(begin + kSumBlock, weights.size());
-    const auto block = static_cast<double>(BlockSum(&weights[begin], end - begin));
-    if (block <= 0) continue;
+    const size_t count = std::min(kSumBlock, weights.size() - begin);
+    const double block = SumWeights(&weights[begin], count);
     if (sum + block <= target) {
       sum += block;
-      last = end - 1;
       continue;
     }
-    double running = sum;
-    for (size_t i = begin; i < end; ++i) {
-      if (weights[i] <= 0) continue;
-      running += static_cast<double>(weights[i]);
-      last = i;
-      if (running > target) return i;
+    for (size_t i = begin; i < begin + count; ++i) {
+      sum += static_cast<double>(weights[i]);
+      if (sum > target) return i;
     }
-    return last;
   }
-  while (last > 0 && weights[last] <= 0) --last;
-  return last;
+  // Not reached: the sum is exact, and the target below it.
+  return static_cast<size_t>(std::max_element(weights.begin(), weights.end()) - weights.begin());
 }
 
 float MaxLogit(std::span<const float> logits) {

@@ -36,7 +36,7 @@ void ApplyFrequencyAndPresencePenalties(float frequency, float presence,
 struct Candidates {
   float* logits = nullptr;
   int32_t* ids = nullptr;
-  float* weights = nullptr;  // scratch; after ComputeWeights, exp(logit - largest logit)
+  float* weights = nullptr;  // scratch; filled by ComputeWeights
   float* scores = nullptr;   // scratch
   size_t size = 0;
 };
@@ -65,11 +65,14 @@ void KeepMinP(float min_p, Candidates* candidates);
 // et al. 2022, "Locally Typical Sampling").
 void KeepTypical(float p, Candidates* candidates);
 
-// weights[i] = exp(logits[i] - largest logit). Returns their sum.
+// weights[i] = exp(logits[i] - largest logit), rounded to a multiple of 2^-34: so sums of up to
+// kMaxExactWeights of them are exact in f64, in whatever order a device takes them. What is lost of
+// a token's probability is at most 2^-35 of that of the most likely one. Returns their sum.
+inline constexpr int32_t kMaxExactWeights = 1 << 19;
 double ComputeWeights(Candidates* candidates);
 
-// The index at which the running sum of the weights first exceeds uniform * their sum; its weight
-// is positive. At least one weight is; 0 <= uniform < 1.
+// The index at which the running sum of the weights, which are as ComputeWeights leaves them, first
+// exceeds uniform * their sum; its weight is positive. At least one weight is; 0 <= uniform < 1.
 size_t DrawIndex(std::span<const float> weights, double uniform);
 
 // Largest element, or -infinity of none. No NaN.

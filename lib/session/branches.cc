@@ -12,6 +12,7 @@ class Part {
  public:
   Part(Engine* engine, Branch* branch, size_t index, BranchSink sink)
       : engine_(engine),
+        branch_(branch),
         receiver_{index, sink},
         request_(&branch->sequence, branch->tokens, static_cast<int64_t>(branch->tokens.size()),
                  static_cast<int64_t>(branch->tokens.size()) - 1, receiver_) {}
@@ -21,12 +22,16 @@ class Part {
 
   absl::Status Submit(const RequestTerms& terms) {
     request_.terms = terms;
+    request_.draw = branch_->draw;
     const absl::Status status = engine_->Submit(&request_);
     pending_ = status.ok();
     return status;
   }
   absl::Status Wait(const CancelToken* cancel) {
-    return std::exchange(pending_, false) ? engine_->Wait(&request_, cancel) : absl::OkStatus();
+    if (!std::exchange(pending_, false)) return absl::OkStatus();
+    absl::Status status = engine_->Wait(&request_, cancel);
+    branch_->drawn = request_.drawn;
+    return status;
   }
 
  private:
@@ -37,6 +42,7 @@ class Part {
   };
 
   Engine* const engine_;
+  Branch* const branch_;
   const Receiver receiver_;
   Request request_;
   bool pending_ = false;

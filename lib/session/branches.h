@@ -3,6 +3,7 @@
 #define LLMCORE_LIB_SESSION_BRANCHES_H_
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -24,6 +25,9 @@ struct Branch {
 
   KvSequence sequence;
   std::vector<TokenId> tokens;  // prompt and answer, of which `sequence` may lack the end
+  // Set: the device draws the next token, and `drawn` takes the place of the sink (Request::draw).
+  std::optional<TokenDraw> draw;
+  DrawnToken drawn;
 };
 
 // Computes what each branch lacks, in steps that they share, and calls `sink(i, logits)` with the

@@ -22,16 +22,18 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCpu(int threads) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(absl::string_view device, int threads) {
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(absl::string_view device, int threads,
+                                                       bool deterministic) {
+  const CudaBackendOptions cuda_options = {deterministic, {}};
   if (device == "cpu") return CreateCpu(threads);
   if (device == "auto") {
-    absl::StatusOr<std::unique_ptr<Backend>> cuda = CreateCudaBackend(0);
+    absl::StatusOr<std::unique_ptr<Backend>> cuda = CreateCudaBackend(0, cuda_options);
     return cuda.ok() ? std::move(cuda) : CreateCpu(threads);
   }
-  if (device == "cuda") return CreateCudaBackend(0);
+  if (device == "cuda") return CreateCudaBackend(0, cuda_options);
   int ordinal = 0;
   if (absl::ConsumePrefix(&device, "cuda:") && absl::SimpleAtoi(device, &ordinal) && ordinal >= 0) {
-    return CreateCudaBackend(ordinal);
+    return CreateCudaBackend(ordinal, cuda_options);
   }
   return absl::InvalidArgumentError("device must be \"auto\", \"cpu\", \"cuda\" or \"cuda:N\"");
 }

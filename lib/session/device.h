@@ -12,8 +12,10 @@
 namespace llmcore::core {
 
 // `device`: "auto" (a GPU when there is one, else the CPU), "cpu", "cuda" or "cuda:N". `threads`
-// of the CPU backend, 0 for one per usable core. UNAVAILABLE when the device is not there.
-absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(absl::string_view device, int threads);
+// of the CPU backend, 0 for one per usable core. `deterministic`: CudaBackendOptions; the CPU
+// always is. UNAVAILABLE when the device is not there.
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(absl::string_view device, int threads,
+                                                       bool deterministic);
 
 // Bytes of memory that the host could give without swapping; 0 when it does not say.
 uint64_t FreeHostMemory();

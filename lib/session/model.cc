@@ -139,7 +139,7 @@ absl::Status Model::Build(const ModelOptions& options, const WeightSource& weigh
 absl::StatusOr<std::shared_ptr<const Model>> Model::Load(absl::string_view path,
                                                          const ModelOptions& options) {
   LLMCORE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend,
-                           CreateBackend(options.device, options.threads));
+                           CreateBackend(options.device, options.threads, options.deterministic));
   LLMCORE_ASSIGN_OR_RETURN(OpenedModel opened, OpenModel(path, *backend));
   std::shared_ptr<Model> model(new Model);
   model->config_ = opened.config;
@@ -170,14 +170,14 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::LoadSynthetic(absl::string_v
   model->config_ = std::move(config);
   model->text_ = TextCodec::None(absl::NotFoundError("a synthetic model has no tokenizer"));
   LLMCORE_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend,
-                           CreateBackend(options.device, options.threads));
+                           CreateBackend(options.device, options.threads, options.deterministic));
   LLMCORE_RETURN_IF_ERROR(model->Build(options, *weights, std::move(backend)));
   return std::shared_ptr<const Model>(std::move(model));
 }
 
 absl::StatusOr<MemoryPlan> Model::Plan(absl::string_view path, const ModelOptions& options) {
   LLMCORE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
-                           CreateBackend(options.device, options.threads));
+                           CreateBackend(options.device, options.threads, options.deterministic));
   LLMCORE_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(path, *backend));
   return MakePlan(opened.config, options, StoredAs(*opened.weights), *backend,
                   /*enforce_budget=*/false);
@@ -187,7 +187,7 @@ absl::StatusOr<MemoryPlan> Model::PlanSynthetic(absl::string_view shape,
                                                 const ModelOptions& options) {
   LLMCORE_ASSIGN_OR_RETURN(const ModelConfig config, SyntheticConfig(shape));
   LLMCORE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
-                           CreateBackend(options.device, options.threads));
+                           CreateBackend(options.device, options.threads, options.deterministic));
   return MakePlan(config, options, StoredWeights(), *backend, /*enforce_budget=*/false);
 }
 

@@ -23,8 +23,9 @@ absl::Status QuantizeModel(const std::string& source, const std::string& destina
     }
     return QuantizeCheckpoint(source, destination, {format, options.threads}, control, on_tensor);
   }
-  LLMCORE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
-                           CreateBackend(options.checkpoint_layout, options.threads));
+  LLMCORE_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Backend> backend,
+      CreateBackend(options.checkpoint_layout, options.threads, options.deterministic));
   PackedWeightCallback on_weight;
   if (options.log) {
     on_weight = [&options](const std::string& line) { options.log(LogLevel::kInfo, line); };

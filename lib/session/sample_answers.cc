@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "lib/sampling/device_draw.h"
 #include "lib/session/branches.h"
 #include "lib/session/session.h"
 #include "lib/session/session_state.h"
@@ -79,8 +80,15 @@ struct Candidate {
     sampled = samplers->Sample(generation.DrawInput(branch.tokens, logits));
   }
 
+  // Lets the device draw with the next step, where it can: Draw is not called then.
+  void PrepareDraw(const Engine& engine) {
+    const SampleInput input = generation.DrawInput(branch.tokens, {});
+    if (engine.draws()) branch.draw = DeviceDraw(*input.params, input.key);
+  }
+
   // Makes what was drawn part of the answer; the blocks of one that ended are free for the others.
   absl::Status Accept() {
+    if (branch.draw.has_value()) sampled = FinishDraw(branch.drawn, branch.tokens.size());
     LLMCORE_RETURN_IF_ERROR(sampled.status());
     branch.tokens.push_back(sampled->id);
     LLMCORE_ASSIGN_OR_RETURN(const GenerationEvent event,
@@ -136,7 +144,10 @@ absl::Status Generate(Engine* engine, std::span<const std::unique_ptr<Candidate>
   }
   while (!running.empty()) {
     branches.clear();
-    for (Candidate* candidate : running) branches.push_back(&candidate->branch);
+    for (Candidate* candidate : running) {
+      candidate->PrepareDraw(*engine);
+      branches.push_back(&candidate->branch);
+    }
     LLMCORE_RETURN_IF_ERROR(ComputeTogether(
         engine, branches, terms, cancel,
         [&](size_t i, std::span<const float> row) { running[i]->Draw(row, &samplers); }));

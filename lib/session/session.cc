@@ -298,8 +298,8 @@ absl::StatusOr<std::optional<SampledToken>> Session::SampleNext(bool block) {
 absl::Status Session::RequestToken() {
   State& state = *state_;
   state.sequence.Truncate(static_cast<int64_t>(tokens_.size()) - 1);
-  state.token.emplace(&state.sequence, tokens_, state.generation->DrawInput(tokens_, {}),
-                      state.sampler.get());
+  state.token.emplace(model_->engine(), &state.sequence, tokens_,
+                      state.generation->DrawInput(tokens_, {}), state.sampler.get());
   state.token->request.terms = state.terms;
   const absl::Status submitted = model_->engine().Submit(&state.token->request);
   if (!submitted.ok()) state.token.reset();

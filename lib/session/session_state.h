@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "lib/base/cancel.h"
+#include "lib/engine/engine.h"
 #include "lib/engine/request.h"
 #include "lib/kv/kv_sequence.h"
+#include "lib/sampling/device_draw.h"
 #include "lib/sampling/sampler.h"
 #include "lib/session/conversation.h"
 #include "lib/session/generation.h"
@@ -25,14 +27,16 @@ namespace llmcore::core {
 // The next token while it is being computed. Stays where it is: its request refers to it.
 class TokenRequest {
  public:
-  // Asks for the logits of the last of `tokens`, which are drawn from as `input` says, but for its
-  // logits. All that is passed is lent until the request is done.
-  TokenRequest(KvSequence* sequence, std::span<const TokenId> tokens, const SampleInput& input,
-               Sampler* sampler)
+  // Asks for the token after the last of `tokens`, drawn as `input` says, but for its logits: by
+  // the device, if it can, else by `sampler`. All that is passed is lent until the request is done.
+  TokenRequest(const Engine& engine, KvSequence* sequence, std::span<const TokenId> tokens,
+               const SampleInput& input, Sampler* sampler)
       : request(sequence, tokens, static_cast<int64_t>(tokens.size()),
                 static_cast<int64_t>(tokens.size()) - 1, *this),
         input_(input),
-        sampler_(sampler) {}
+        sampler_(sampler) {
+    if (engine.draws()) request.draw = DeviceDraw(*input.params, input.key);
+  }
 
   void operator()(int64_t, std::span<const float> row) const {
     SampleInput input = input_;
@@ -41,7 +45,9 @@ class TokenRequest {
   }
 
   // Once the request is done without an error.
-  const absl::StatusOr<SampledToken>& sampled() const { return sampled_; }
+  absl::StatusOr<SampledToken> sampled() const {
+    return request.draw.has_value() ? FinishDraw(request.drawn, input_.key.position) : sampled_;
+  }
 
   Request request;
 

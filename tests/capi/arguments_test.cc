@@ -44,6 +44,7 @@ TEST(ArgumentsTest, NullHandlesAreNamed) {
       {"options", [] { return llmcore_model_options_set_swap_bytes(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_threads(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_checkpoint_layout(nullptr, "cpu", 3); }},
+      {"options", [] { return llmcore_model_options_set_deterministic(nullptr, true); }},
       {"options",
        [] {
          return llmcore_model_options_set_progress_callback(nullptr, nullptr, nullptr, nullptr);

@@ -117,7 +117,10 @@ TEST_P(AttentionConformanceTest, RaggedStepsAgreeWithTheReference) {
 
 TEST_P(AttentionConformanceTest, LongContextsAgreeWithTheReference) {
   const AttentionShape shape = {16, 4, 2, 0, 16, false};
-  const size_t tokens = kSlowBuild ? 150 : 700;
+  // A device splits contexts of more than 512 positions, for batches of few rows: sanitizers are to
+  // see that once.
+  const bool split = GetParam().backend.maker->is_slow && format_ == KvFormat::kInt8;
+  const size_t tokens = !kSlowBuild ? 700 : split ? 600 : 150;
   Random random(7);
   AttentionRig rig(harness_.get(), shape, format_, 50);
   const TokenStream stream = MakeStream(shape, tokens, &random);

@@ -26,12 +26,13 @@ BackendMaker CpuMaker(core::Isa isa, bool use_vnni, bool use_bf16 = false) {
 }
 
 // The CUDA device of this machine, or the emulated one in a program that is linked with it.
-void AddCuda(std::vector<BackendMaker>* makers) {
-  const absl::StatusOr<std::unique_ptr<core::Backend>> device = core::CreateCudaBackend(0);
+void AddCuda(const std::string& name, const core::CudaBackendOptions& options,
+             std::vector<BackendMaker>* makers) {
+  const absl::StatusOr<std::unique_ptr<core::Backend>> device = core::CreateCudaBackend(0, options);
   if (!device.ok()) return;
   BackendMaker maker;
-  maker.name = "cuda";
-  maker.create = [](int) { return core::CreateCudaBackend(0); };
+  maker.name = name;
+  maker.create = [options](int) { return core::CreateCudaBackend(0, options); };
   maker.has_threads = false;
   maker.has_activation_codes = false;
   maker.is_slow = absl::StrContains((*device)->Description(), "emulator");
@@ -55,7 +56,7 @@ std::vector<BackendMaker> MakeAll() {
   // minutes.
   makers.erase(makers.begin(), makers.end() - 1);
 #endif
-  AddCuda(&makers);
+  AddCuda("cuda", {}, &makers);
   return makers;
 }
 
@@ -64,6 +65,20 @@ std::vector<BackendMaker> MakeAll() {
 const std::vector<BackendMaker>& BackendMakers() {
   static const std::vector<BackendMaker> makers = MakeAll();
   return makers;
+}
+
+std::vector<BackendCase> ProductCases() {
+  static const std::vector<BackendMaker> makers = [] {
+    std::vector<BackendMaker> more;
+    core::CudaBackendOptions options;
+    options.deterministic = false;
+    options.many_tokens = 1;
+    AddCuda("cuda_many_tokens", options, &more);
+    return more;
+  }();
+  std::vector<BackendCase> cases = BackendCases();
+  for (const BackendMaker& maker : makers) cases.push_back({&maker, 1});
+  return cases;
 }
 
 std::vector<BackendCase> BackendCases() {

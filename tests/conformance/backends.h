@@ -37,6 +37,10 @@ struct BackendCase {
 // Each set of kernels on 1 and, where there are threads, on 3.
 std::vector<BackendCase> BackendCases();
 
+// The same, and backends that differ from one of these in their products alone: CUDA with its
+// product of many tokens from one token on. That has bits of its own.
+std::vector<BackendCase> ProductCases();
+
 std::string NameOf(const BackendCase& backend);
 std::ostream& operator<<(std::ostream& out, const BackendMaker& maker);
 std::ostream& operator<<(std::ostream& out, const BackendCase& backend);

@@ -44,6 +44,7 @@ const std::vector<Shape>& AllShapes() {
 }
 
 constexpr size_t kShapesOfSlowBackends = 9;
+constexpr size_t kShapesOfSlowestBackends = 6;  // emulated, under a sanitizer
 
 DType SourceType(size_t index) {
   const DType types[] = {DType::kF32, DType::kBf16, DType::kF16};
@@ -145,7 +146,7 @@ std::ostream& operator<<(std::ostream& out, const LinearCase& one) {
 
 std::vector<LinearCase> Cases(bool quantized_only) {
   std::vector<LinearCase> cases;
-  for (const BackendCase& backend : BackendCases()) {
+  for (const BackendCase& backend : ProductCases()) {
     for (const WeightFormat format : kWeightFormats) {
       if (IsQuantized(format) || !quantized_only) cases.push_back({backend, format});
     }
@@ -165,7 +166,8 @@ class LinearConformanceTest : public testing::TestWithParam<LinearCase> {
 
   // How many of AllShapes are tried.
   static size_t ShapeCount() {
-    return GetParam().backend.maker->is_slow ? kShapesOfSlowBackends : AllShapes().size();
+    if (!GetParam().backend.maker->is_slow) return AllShapes().size();
+    return kSlowBuild ? kShapesOfSlowestBackends : kShapesOfSlowBackends;
   }
 
   core::PackedWeight PackParts(const std::vector<core::SourceMatrix>& parts, WeightKind kind) {
@@ -300,6 +302,45 @@ TEST_P(LinearConformanceTest, GatedAgreesWithTheReference) {
     }
     EXPECT_TRUE(harness_->GuardsAreIntact());
     harness_->Clear();
+  }
+}
+
+// More than a backend does in one go.
+TEST_P(LinearConformanceTest, ManyOutputsAndManyTokensAgreeWithTheReference) {
+  core::StepLimits limits = AmpleLimits();
+  limits.rows = 2100;
+  limits.max_columns = 20;
+  Harness harness(*GetParam().backend.maker->create(GetParam().backend.threads), limits);
+  const uint32_t seed = 91;
+  Random random(seed);
+  for (const auto& [rows, outputs] : {std::pair<size_t, size_t>{3, 4100}, {2053, 18}}) {
+    SCOPED_TRACE(testing::Message() << rows << " x 20 -> " << outputs);
+    const Table in = RandomTable(rows, 20, 1, &random);
+    const SourceWeight gate = MakeSource(RandomTable(outputs, 20, 0.2, &random), DType::kBf16);
+    const SourceWeight up = MakeSource(RandomTable(outputs, 20, 0.2, &random), DType::kF32);
+    const std::vector<double> residual = RandomVector(rows * outputs, 0, 1, &random);
+    const Table gates = reference::Linear(in, Stored(gate.values, format_), {}, {});
+    const Table ups = reference::Linear(in, Stored(up.values, format_), {}, {});
+
+    core::LinearParams plain;
+    plain.in = harness.Upload(in);
+    plain.weight = *Pack(&harness, format_, WeightKind::kPlain, {gate.matrix()});
+    plain.residual = harness.Upload(residual);
+    plain.out = harness.NewMatrix(rows, outputs);
+    ASSERT_TRUE(harness.backend().Linear(harness.Context(), plain).ok());
+    Table expected = gates;
+    for (size_t i = 0; i < residual.size(); ++i) expected.values[i] += residual[i];
+    EXPECT_TRUE(Near(expected, harness.Read(plain.out), kTolerance, seed));
+
+    core::LinearGatedParams gated;
+    gated.in = plain.in;
+    gated.weight = *Pack(&harness, format_, WeightKind::kGated, {gate.matrix(), up.matrix()});
+    gated.out = harness.NewMatrix(rows, outputs);
+    ASSERT_TRUE(harness.backend().LinearGated(harness.Context(), gated).ok());
+    EXPECT_TRUE(Near(reference::Gate(reference::Activation::kSilu, gates, ups),
+                     harness.Read(gated.out), kTolerance, seed));
+    EXPECT_TRUE(harness.GuardsAreIntact());
+    harness.Clear();
   }
 }
 

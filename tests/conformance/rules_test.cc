@@ -29,6 +29,7 @@ struct Calls {
   std::vector<int32_t> block_table;
   std::vector<int32_t> from = {0};
   std::vector<int32_t> to;
+  std::unique_ptr<core::DeviceMemory> host;
 };
 
 constexpr int32_t kBlockTokens = 16;
@@ -106,6 +107,13 @@ void AddCalls(Harness* harness, int32_t rows, size_t width, size_t heads, Calls*
   swap.host = static_cast<std::byte*>(harness->Allocate(static_cast<size_t>(swap.host_places) *
                                                         backend->KvBlockBytes(append.cache.shape)));
   add("swap blocks", [=](const StepContext& c) { return backend->SwapBlocks(c, swap); });
+  if (!backend->Samples(static_cast<int64_t>(width))) return;
+  const size_t draw_bytes = in.rows * sizeof(core::TokenDraw);
+  calls->host = *backend->AllocateHost(draw_bytes + in.rows * sizeof(core::DrawnToken));
+  auto* draws = static_cast<core::TokenDraw*>(calls->host->data());
+  std::fill_n(draws, in.rows, core::TokenDraw{1, 5, 0.9f, -3, 0.5});
+  core::SampleParams sample{matrix, draws, reinterpret_cast<core::DrawnToken*>(draws + in.rows)};
+  add("sample", [=](const StepContext& c) { return backend->Sample(c, sample); });
 }
 
 class RulesTest : public testing::TestWithParam<BackendCase> {
@@ -192,7 +200,7 @@ TEST_P(RulesTest, LongOperationsEndWhenCancelled) {
   EXPECT_LT(ended_at - cancelled_at, kSlowBuild ? 2000 : 500);
 }
 
-INSTANTIATE_TEST_SUITE_P(, RulesTest, testing::ValuesIn(BackendCases()),
+INSTANTIATE_TEST_SUITE_P(, RulesTest, testing::ValuesIn(ProductCases()),
                          [](const auto& test) { return NameOf(test.param); });
 
 }  // namespace

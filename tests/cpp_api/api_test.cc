@@ -99,6 +99,18 @@ TEST(CppApiTest, RepliesArePolledAndModelsStepped) {
   EXPECT_EQ(experimental::Step(SharedModel()).error().code(), ErrorCode::kFailedPrecondition);
 }
 
+TEST(CppApiTest, TheCpuComputesTheSameWithoutDeterminism) {
+  const auto logits = [](bool deterministic) {
+    const Model model =
+        experimental::Load(kModelPath, {.device = "cpu"}, {.deterministic = deterministic}).value();
+    Session session(model);
+    session.AppendTokens(std::vector<Token>{5, 6, 7});
+    const auto values = session.Logits().value();
+    return std::vector<float>(values.begin(), values.end());
+  };
+  EXPECT_EQ(logits(true), logits(false));
+}
+
 TEST(CppApiTest, SessionsHavePrioritiesAndDeadlines) {
   Session chat(SharedModel());
   chat.AddUser("1.1+2.3=?");

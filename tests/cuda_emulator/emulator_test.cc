@@ -336,13 +336,27 @@ TEST_F(EmulatorTest, StreamsRunWhenTheHostWaits) {
   const std::vector<float> values(256, 3.0f);
   const float* in = Upload(values);
   float* out = Upload(std::vector<float>(256, -1.0f));
-  std::vector<float> result(256, 0.0f);
+  void* pinned = nullptr;
+  ASSERT_EQ(cudaHostAlloc(&pinned, 1024, cudaHostAllocDefault), cudaSuccess);
+  auto* result = static_cast<float*>(pinned);
+  result[0] = 0;
   ASSERT_EQ(Launch(ReverseInBlocks, dim3(1), dim3(256), 1024, stream_, Buffers{in, out, 0, 0}),
             cudaSuccess);
-  ASSERT_EQ(cudaMemcpyAsync(result.data(), out, 1024, cudaMemcpyDefault, stream_), cudaSuccess);
+  ASSERT_EQ(cudaMemcpyAsync(result, out, 1024, cudaMemcpyDefault, stream_), cudaSuccess);
   EXPECT_EQ(result[0], 0.0f);  // not yet
   ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
-  EXPECT_EQ(result, values);
+  EXPECT_EQ(std::vector<float>(result, result + 256), values);
+  EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
+}
+
+TEST_F(EmulatorTest, MemoryOfTheHostItselfIsCopiedBeforeTheCallReturns) {
+  float* out = Allocate<float>(1);
+  float value = 1;
+  ASSERT_EQ(cudaMemcpyAsync(out, &value, sizeof value, cudaMemcpyDefault, stream_), cudaSuccess);
+  value = 2;
+  float result = 0;
+  ASSERT_EQ(cudaMemcpyAsync(&result, out, sizeof result, cudaMemcpyDefault, stream_), cudaSuccess);
+  EXPECT_EQ(result, 1.0f);
 }
 
 TEST_F(EmulatorTest, LimitsOfADeviceAreLimits) {

@@ -9,7 +9,7 @@
 namespace cuda_emulator {
 namespace {
 
-constexpr int kWorkers = 3;
+constexpr int kWorkers = 1;  // beside the caller: what blocks do to each other shows with two
 constexpr uint64_t kBlocksATurn = 4;
 
 // Threads that live as long as the program. What they share is guarded by a mutex and no atomics,
@@ -36,7 +36,9 @@ class Workers {
     blocks_ = uint64_t{grid.grid_size.x} * grid.grid_size.y * grid.grid_size.z;
     faulted_ = false;
     fault_[0] = 0;
-    wake_.notify_all();
+    // The caller takes turns too: a small grid is done before another thread would have woken up.
+    if (blocks_ > kBlocksATurn) wake_.notify_all();
+    TakeTurns(&lock);
     done_.wait(lock, [this] { return busy_ == 0 && (next_ >= blocks_ || faulted_); });
     kernel_ = nullptr;
     if (faulted_) std::snprintf(fault, fault_size, "%s", fault_);
@@ -44,20 +46,28 @@ class Workers {
   }
 
  private:
+  bool HasTurn() const { return kernel_ != nullptr && next_ < blocks_ && !faulted_; }
+
   void Work() {
-    char fault[384];
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
-      wake_.wait(
-          lock, [this] { return ending_ || (kernel_ != nullptr && next_ < blocks_ && !faulted_); });
+      wake_.wait(lock, [this] { return ending_ || HasTurn(); });
       if (ending_) return;
+      TakeTurns(&lock);
+    }
+  }
+
+  // Blocks until there are none left, in turns of a few, with the mutex open meanwhile.
+  void TakeTurns(std::unique_lock<std::mutex>* lock) {
+    char fault[384];
+    while (HasTurn()) {
       const uint64_t begin = next_;
       const uint64_t end = begin + kBlocksATurn < blocks_ ? begin + kBlocksATurn : blocks_;
       next_ = end;
       ++busy_;
       const Kernel kernel = *kernel_;
       Grid grid = *grid_;
-      lock.unlock();
+      lock->unlock();
       bool fine = true;
       for (uint64_t i = begin; i < end && fine; ++i) {
         const Index block = {static_cast<uint32_t>(i % grid.grid_size.x),
@@ -65,7 +75,7 @@ class Workers {
                              static_cast<uint32_t>(i / grid.grid_size.x / grid.grid_size.y)};
         fine = RunBlock(kernel, grid, block, fault, sizeof fault);
       }
-      lock.lock();
+      lock->lock();
       --busy_;
       if (!fine && !faulted_) {
         faulted_ = true;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "tests/cuda_emulator/launch.h"
@@ -82,14 +83,22 @@ cudaError_t Refuse(Device& device, cudaError_t error) {
   return error;
 }
 
-// Whether [data, data + bytes) leaves the allocation that it begins in.
-bool Overruns(const Device& device, const void* data, size_t bytes) {
+// Bytes from `data` to the end of the allocation that holds it; none, where it is the host's own,
+// which real devices call pageable.
+std::optional<size_t> BytesLeft(const Device& device, const void* data) {
   auto* begin = static_cast<std::byte*>(const_cast<void*>(data));
   auto after = device.allocations.upper_bound(begin);
-  if (after == device.allocations.begin()) return false;
+  if (after == device.allocations.begin()) return std::nullopt;
   --after;
   const size_t offset = static_cast<size_t>(begin - after->first);
-  return offset < after->second.bytes && bytes > after->second.bytes - offset;
+  if (offset >= after->second.bytes) return std::nullopt;
+  return after->second.bytes - offset;
+}
+
+// Whether [data, data + bytes) leaves the allocation that it begins in.
+bool Overruns(const Device& device, const void* data, size_t bytes) {
+  const std::optional<size_t> left = BytesLeft(device, data);
+  return left.has_value() && bytes > *left;
 }
 
 void SetGuards(std::byte* data, size_t bytes) {
@@ -273,6 +282,16 @@ uint64_t MostPinnedBytes() {
   return std::exchange(device.most_pinned, device.pinned);
 }
 
+std::vector<std::byte> PinnedContents() {
+  Device& device = TheDevice();
+  const std::lock_guard<std::mutex> lock(device.mutex);
+  std::vector<std::byte> contents;
+  for (const auto& [data, allocation] : device.allocations) {
+    if (allocation.on_host) contents.insert(contents.end(), data, data + allocation.bytes);
+  }
+  return contents;
+}
+
 void SetDeviceCount(int count) {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
   TheDevice().count = count;
@@ -453,14 +472,19 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (Overruns(TheDevice(), to, bytes) || Overruns(TheDevice(), from, bytes)) {
     return Refuse(TheDevice(), cudaErrorInvalidValue);
   }
-  Work* work = cuda_emulator::NewWork(0);
+  // The host may do with its own memory what it likes when this returns: what comes from there is
+  // read now, and what goes there is written now.
+  const bool from_host = !BytesLeft(TheDevice(), from).has_value();
+  const bool to_host = !BytesLeft(TheDevice(), to).has_value();
+  Work* work = cuda_emulator::NewWork(from_host ? bytes : 0);
   if (work == nullptr) return Refuse(TheDevice(), cudaErrorMemoryAllocation);
+  if (from_host && bytes > 0) from = std::memcpy(static_cast<void*>(work + 1), from, bytes);
   work->kind = Work::Kind::kCopy;
   work->to = to;
   work->from = from;
   work->bytes = bytes;
   stream->Add(work);
-  return cudaSuccess;
+  return to_host ? stream->Run(TheDevice()) : cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {

@@ -2,8 +2,10 @@
 #ifndef LLMCORE_TESTS_CUDA_EMULATOR_RUNTIME_H_
 #define LLMCORE_TESTS_CUDA_EMULATOR_RUNTIME_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace cuda_emulator {
 
@@ -28,6 +30,8 @@ int64_t Waits();
 uint64_t AllocatedBytes();
 // The most bytes of pinned host memory that were allocated at a time since the last call.
 uint64_t MostPinnedBytes();
+// What is in all pinned host memory that is allocated now.
+std::vector<std::byte> PinnedContents();
 // Devices that cudaGetDeviceCount finds; 1 unless set.
 void SetDeviceCount(int count);
 

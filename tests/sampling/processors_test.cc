@@ -245,6 +245,29 @@ TEST(ProcessorsTest, InfiniteLogitsForceAndForbid) {
   EXPECT_EQ(Pool({-kInf, -kInf}).candidates.size, 0u);
 }
 
+TEST(ProcessorsTest, WeightsAddUpExactlyInAnyOrder) {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal(0, 6);
+  std::vector<float> logits(100003);
+  for (float& logit : logits) logit = normal(random);
+  Pool pool(logits);
+  const double sum = ComputeWeights(&pool.candidates);
+  const float largest = *std::max_element(logits.begin(), logits.end());
+  int tiny = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const auto weight = static_cast<double>(pool.weights[i]);
+    const double exact = std::exp(static_cast<double>(logits[i] - largest));
+    ASSERT_NEAR(weight, exact, 0x1p-35 + exact * 3 * 0x1p-23) << i;
+    ASSERT_EQ(std::floor(weight * 0x1p34), weight * 0x1p34) << i;
+    tiny += exact < 0x1p-36;
+  }
+  ASSERT_GT(tiny, 100);  // some are rounded away
+  std::shuffle(pool.weights.begin(), pool.weights.end(), random);
+  double other = 0;
+  for (const float weight : pool.weights) other += static_cast<double>(weight);
+  EXPECT_EQ(sum, other);
+}
+
 TEST(ProcessorsTest, DrawsSkipTokensWithoutWeight) {
   std::vector<float> weights(1000, 0.0f);
   weights[3] = 1;

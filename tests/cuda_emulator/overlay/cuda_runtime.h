@@ -47,7 +47,7 @@ inline constexpr ::cuda_emulator::IndexVariable<& ::cuda_emulator::Place::block>
 inline constexpr ::cuda_emulator::IndexVariable<& ::cuda_emulator::Place::block_size> blockDim = {};
 inline constexpr ::cuda_emulator::IndexVariable<& ::cuda_emulator::Place::grid_size> gridDim = {};
 
-struct uint2 {
+struct alignas(8) uint2 {
   unsigned x, y;
 };
 struct alignas(16) uint4 {
@@ -59,6 +59,9 @@ struct alignas(8) float2 {
 struct alignas(16) float4 {
   float x, y, z, w;
 };
+inline uint2 make_uint2(unsigned x, unsigned y) {
+  return {x, y};
+}
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
   return {x, y, z, w};
 }
