@@ -286,8 +286,14 @@ void Batcher::FillLocked(bool urgent) {
   left.sequences = plan_.max_batch_sequences;
   left.logit_rows = plan_.max_batch_sequences;
   // Prompts leave a row to each decode, but are not starved by them.
-  left.prefill_rows = std::min(pacer_.rows(decodes, SecondsOf(Clock::now())),
-                               std::max(1, left.rows - std::min(decodes, left.sequences)));
+  left.prefill_rows = std::max(1, left.rows - std::min(decodes, left.sequences));
+  const int32_t paced = std::min(pacer_.rows(decodes, SecondsOf(Clock::now())), left.prefill_rows);
+  if (BriefPromptsComeFirst(queue_.demands(), plan_.max_batch_tokens)) {
+    left.long_rows = paced;
+    left.brief = plan_.max_batch_tokens;
+  } else {
+    left.prefill_rows = paced;
+  }
   while (true) {
     bool missed = false;
     for (const Share& share : queue_.Schedule(left)) {
@@ -429,6 +435,7 @@ void Batcher::Finish(const absl::Status& status, Clock::duration time) {
     request->sequence->PublishBlocks(request->tokens);
     request->sequence->SetPinned(false);
     if (request->sequence->length() < request->end) {
+      request->begun = true;
       queue_.Push(request, step_);  // behind the others: prompts take turns
     } else {
       CompleteLocked(request, status);

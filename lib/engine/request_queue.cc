@@ -58,7 +58,8 @@ Demand RequestQueue::DemandOf(Request* request, bool share_prompts) {
   }
   const int64_t length = sequence.length();
   Demand demand{request->decode, request->end - length,
-                std::max<int64_t>(0, request->first_logits - length), request->turn};
+                std::max<int64_t>(0, request->first_logits - length), request->begun,
+                request->turn};
   if (request->decode || !share_prompts) return demand;
   for (const Request* other : prompts_) {
     if (sequence.NextBlockEquals(*other->sequence, request->adoptable(),
