@@ -163,6 +163,7 @@ nlohmann::ordered_json Describe(const Flags& flags, const llmcore::Model& model)
           {"kv", name(plan.kv)},
           {"activations", name(plan.activations)},
           {"kv_cache_tokens", plan.kv_cache_tokens},
+          {"swap_bytes", plan.swap_bytes},
           {"plan_bytes", plan.total_bytes}};
 }
 
@@ -242,6 +243,7 @@ int main(int argc, char** argv) {
   app.footer(std::string(benchmarks::kShapesHelp) + "\n" + kFooter);
   Flags flags;
   examples::AddModelFlags(app, examples::ModelFlag::kBuiltinByDefault, flags.model);
+  examples::AddSwapFlag(app, flags.model);
   AddWorkloadFlags(app, flags);
   AddEngineFlags(app, flags.model.options);
   app.add_flag("--json", flags.json, "Print JSON");

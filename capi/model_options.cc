@@ -232,6 +232,14 @@ llmcore_error* llmcore_model_options_set_prefix_cache(llmcore_model_options* opt
   });
 }
 
+llmcore_error* llmcore_model_options_set_swap_bytes(llmcore_model_options* options,
+                                                    uint64_t bytes) {
+  return SetOption(options, [&]() -> absl::Status {
+    options->values.swap_bytes = bytes;
+    return absl::OkStatus();
+  });
+}
+
 llmcore_error* llmcore_model_options_set_deterministic(llmcore_model_options* options,
                                                        bool enabled) {
   return SetOption(options, [&]() -> absl::Status {

@@ -45,12 +45,13 @@ void PrintLoadStats(const llmcore::Model& model, double seconds) {
                std::string(model.backend_description()).c_str());
   std::fprintf(stderr,
                "memory      %s: weights %s (%s), kv cache %s (%s), activations %s (%s), "
-               "workspace %s, host %s\n",
+               "workspace %s, host %s%s\n",
                size(plan.total_bytes).c_str(), size(plan.weight_bytes).c_str(),
                std::string(llmcore::Name(plan.weights)).c_str(), size(plan.kv_cache_bytes).c_str(),
                std::string(llmcore::Name(plan.kv)).c_str(), size(plan.activation_bytes).c_str(),
                std::string(llmcore::Name(plan.activations)).c_str(),
-               size(plan.workspace_bytes).c_str(), size(plan.host_bytes).c_str());
+               size(plan.workspace_bytes).c_str(), size(plan.host_bytes).c_str(),
+               plan.swap_bytes == 0 ? "" : (", swap " + size(plan.swap_bytes)).c_str());
 }
 
 void PrintSpeed(const examples::Speed& speed) {
@@ -207,6 +208,7 @@ int main(int argc, char** argv) {
   app.add_option("--system", options.system, "A message of the system to begin with")
       ->type_name("TEXT");
   examples::AddModelFlags(app, examples::ModelFlag::kBuiltinByDefault, flags);
+  examples::AddSwapFlag(app, flags);
   AddSamplingFlags(app, options.sampling);
   CLI::Option* samples_flag =
       app.add_option("--samples", samples,

@@ -70,13 +70,15 @@ PlanDetails::PlanDetails(const llmcore::MemoryPlan& plan) {
   batch_sequences = json.at("max_batch_sequences").get<uint64_t>();
 }
 
-Planner::Planner(const std::string& model) : shape_(examples::NamesShape(model)), name_(model) {
-  if (!shape_) directory_ = std::make_unique<examples::ModelDirectory>(model);
+Planner::Planner(const examples::ModelFlags& flags)
+    : shape_(examples::NamesShape(flags.path)), name_(flags.path), extras_(flags.extras) {
+  if (!shape_) directory_ = std::make_unique<examples::ModelDirectory>(flags.path);
 }
 
 llmcore::MemoryPlan Planner::Plan(const llmcore::LoadOptions& options) const {
-  return shape_ ? llmcore::experimental::PlanSynthetic(name_, options).value()
-                : llmcore::Model::Plan(directory_->path(), options).value();
+  namespace experimental = llmcore::experimental;
+  return shape_ ? experimental::PlanSynthetic(name_, options, extras_).value()
+                : experimental::Plan(directory_->path(), options, extras_).value();
 }
 
 Room RoomIn(const Planner& planner, llmcore::LoadOptions options, uint64_t limit,

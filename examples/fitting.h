@@ -25,8 +25,9 @@ struct PlanDetails {
 
 class Planner {
  public:
-  // `model` as --model: a directory, a name in the cache of Hugging Face or of a shape, or empty.
-  explicit Planner(const std::string& model);
+  // Of flags.path, as --model: a directory, a name in the cache of Hugging Face or of a shape, or
+  // empty; and with flags.extras.
+  explicit Planner(const examples::ModelFlags& flags);
 
   // Throws llmcore::Error.
   llmcore::MemoryPlan Plan(const llmcore::LoadOptions& options) const;
@@ -34,6 +35,7 @@ class Planner {
  private:
   const bool shape_;
   const std::string name_;
+  const llmcore::experimental::LoadExtras extras_;
   std::unique_ptr<examples::ModelDirectory> directory_;
 };
 

@@ -54,7 +54,8 @@ void PrintTable(const llmcore::MemoryPlan& plan) {
               {"kv cache", plan.kv_cache_bytes},
               {"activations", plan.activation_bytes},
               {"workspace", plan.workspace_bytes},
-              {"host", plan.host_bytes}};
+              {"host", plan.host_bytes},
+              {"swap", plan.swap_bytes}};
   constexpr int kColumnsBefore = 42;
   constexpr int kLeastBar = 8;
   constexpr int kMostBar = 40;
@@ -63,6 +64,7 @@ void PrintTable(const llmcore::MemoryPlan& plan) {
   const examples::Style style(STDOUT_FILENO);
   const double total = static_cast<double>(std::max<uint64_t>(plan.total_bytes, 1));
   for (const auto& row : rows) {
+    if (row.bytes == 0 && std::string_view(row.name) == "swap") continue;  // it is off
     const double width = static_cast<double>(row.bytes) / total * bar_width;
     const std::string bar(static_cast<size_t>(width + 0.5), '#');
     std::printf("%-12s %10s  %15llu%s%s%s%s\n", row.name, FormatBytes(row.bytes).c_str(),
@@ -197,6 +199,7 @@ int main(int argc, char** argv) {
   bool json = false;
   std::optional<uint64_t> fit;
   examples::AddModelFlags(app, examples::ModelFlag::kBuiltinByDefault, flags);
+  examples::AddSwapFlag(app, flags);
   app.add_option("--fit", fit,
                  "List the formats of weights and cache that fit into SIZE, such as 24G, with the "
                  "largest context and the sessions at a time that each leaves room for; the least "
@@ -212,7 +215,7 @@ int main(int argc, char** argv) {
     if (fit && flags.options.memory_budget) {
       throw examples::UsageError("--fit takes the place of --memory-budget");
     }
-    const Planner planner(flags.path);
+    const Planner planner(flags);
     if (fit) return PrintFit(planner, flags.options, *fit, json);
     PrintPlan(planner, flags.options, json);
   });

@@ -24,7 +24,7 @@ class Replayer {
   }
 
   ReplayResult Run(const std::function<void(size_t)>& progress) {
-    const double hits_before = PrefixHits();
+    const nlohmann::json before = Stats();
     start_ = Clock::now();
     std::vector<std::thread> threads;
     const size_t count = std::min<size_t>(options_.concurrency, requests_.size());
@@ -45,7 +45,14 @@ class Replayer {
         result_.seconds = std::max(result_.seconds, record.token_times.back());
       }
     }
-    result_.prefix_hit_tokens = PrefixHits() - hits_before;
+    const nlohmann::json after = Stats();
+    const auto counted = [&](const char* of, const char* what) {
+      return after.at(of).at(what).get<double>() - before.at(of).at(what).get<double>();
+    };
+    result_.prefix_hit_tokens = counted("prefix_cache", "hit_tokens");
+    result_.swapped_out_blocks = counted("swap", "out_blocks");
+    result_.swapped_in_blocks = counted("swap", "in_blocks");
+    result_.dropped_blocks = counted("swap", "dropped_blocks");
     return std::move(result_);
   }
 
@@ -92,8 +99,6 @@ class Replayer {
   nlohmann::json Stats() const {
     return nlohmann::json::parse(llmcore::experimental::StatsJson(model_).value());
   }
-
-  double PrefixHits() const { return Stats().at("prefix_cache").at("hit_tokens"); }
 
   void Sample() {
     const nlohmann::json stats = Stats();

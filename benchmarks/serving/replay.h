@@ -39,6 +39,11 @@ struct ReplayResult {
   std::vector<RequestRecord> requests{};
   std::vector<PoolSample> pool{};  // every 20 ms
   double prefix_hit_tokens = 0;    // tokens of prompts that the prefix cache had
+  // Blocks of the KV cache that sessions lost to others: those that went to the host's memory and
+  // came back, and those that found no room there.
+  double swapped_out_blocks = 0;
+  double swapped_in_blocks = 0;
+  double dropped_blocks = 0;
 };
 
 // `progress` is called on this thread with the number of requests that ended. Sampling is greedy

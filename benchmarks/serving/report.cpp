@@ -113,6 +113,9 @@ ordered_json ReplayReport(const ReplayResult& result) {
           {"input_tokens", static_cast<uint64_t>(input)},
           {"output_tokens", static_cast<uint64_t>(output)},
           {"prefix_hit_tokens", static_cast<uint64_t>(result.prefix_hit_tokens)},
+          {"swapped_out_blocks", static_cast<uint64_t>(result.swapped_out_blocks)},
+          {"swapped_in_blocks", static_cast<uint64_t>(result.swapped_in_blocks)},
+          {"dropped_blocks", static_cast<uint64_t>(result.dropped_blocks)},
           {"request_throughput", completed / seconds},
           {"input_throughput", input / seconds},
           {"output_throughput", output / seconds},
@@ -136,6 +139,8 @@ void PrintReplay(const ordered_json& report, std::FILE* out) {
   std::fprintf(out, "tokens in, out               %10.0f %10.0f\n", number("input_tokens"),
                number("output_tokens"));
   std::fprintf(out, "  in from the prefix cache   %10.0f\n", number("prefix_hit_tokens"));
+  std::fprintf(out, "blocks swapped out, in, lost %10.0f %10.0f %10.0f\n",
+               number("swapped_out_blocks"), number("swapped_in_blocks"), number("dropped_blocks"));
   std::fprintf(out, "requests/s                   %10.3f\n", number("request_throughput"));
   std::fprintf(out, "tokens/s in, out, total      %10.1f %10.1f %10.1f\n",
                number("input_throughput"), number("output_throughput"),

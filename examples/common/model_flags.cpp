@@ -97,6 +97,15 @@ void AddModelFlags(CLI::App& app, ModelFlag model, ModelFlags& flags) {
       ->type_name("N");
 }
 
+void AddSwapFlag(CLI::App& app, ModelFlags& flags) {
+  app.add_option("--swap", flags.extras.swap_bytes,
+                 "Memory of the host, such as 2G, for what sessions lose of the KV cache to others "
+                 "where it is too small for all; without it they compute that again")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(false).description(""))
+      ->check(AtLeastOne());
+}
+
 bool NamesShape(const std::string& path) {
   return !path.empty() && !std::filesystem::exists(path) && path.find('/') == std::string::npos;
 }

@@ -24,6 +24,8 @@ struct ModelFlags {
 
 // The flags write to `flags`, which outlives the parsing.
 void AddModelFlags(CLI::App& app, ModelFlag model, ModelFlags& flags);
+// --swap, of programs in which several sessions may run.
+void AddSwapFlag(CLI::App& app, ModelFlags& flags);
 // --model alone.
 void AddModelFlag(CLI::App& app, ModelFlag model, std::string& path);
 

@@ -100,6 +100,9 @@ namespace experimental {
 struct LoadExtras {
   bool manual_scheduler = false;  // the host runs the steps: Step, and each call that waits
   bool prefix_cache = true;       // false: every prompt is read in full
+  // The most memory of the host for what sessions lose of the KV cache to others, in bytes, part of
+  // the plan; 0: it is computed again.
+  uint64_t swap_bytes = 0;
   // false: a GPU may be faster with many tokens in a step, and a sequence's logits may then depend
   // on what shares its steps.
   bool deterministic = true;
@@ -122,6 +125,9 @@ inline Result<OptionsHandle> MakeOptions(const LoadOptions& options,
   }
   if (error == nullptr) {
     error = llmcore_model_options_set_deterministic(c_options, extras.deterministic);
+  }
+  if (error == nullptr) {
+    error = llmcore_model_options_set_swap_bytes(c_options, extras.swap_bytes);
   }
   if (error != nullptr) return Error::Take(error);
   return made;
@@ -190,7 +196,19 @@ inline Result<void> SetDeadline(const Session& session,
   return Error::Take(llmcore_session_set_deadline(session.handle(), milliseconds));
 }
 
-// What LoadSynthetic would take. A budget in `options` is not checked.
+// What Load would take. A budget in `options` is not checked.
+inline Result<MemoryPlan> Plan(std::string_view path, const LoadOptions& options,
+                               const LoadExtras& extras) {
+  Result<internal::OptionsHandle> c_options = internal::MakeOptions(options, extras);
+  if (!c_options.ok()) return c_options.error();
+  llmcore_plan* plan = nullptr;
+  llmcore_error* error = llmcore_model_plan(path.data(), path.size(), c_options->get(), &plan);
+  if (error != nullptr) return Error::Take(error);
+  const internal::Handle<llmcore_plan, llmcore_plan_destroy> owned(plan);
+  return MemoryPlan::From(plan);
+}
+
+// Likewise LoadSynthetic.
 inline Result<MemoryPlan> PlanSynthetic(std::string_view shape,
                                         const LoadOptions& options = LoadOptions(),
                                         const LoadExtras& extras = LoadExtras()) {

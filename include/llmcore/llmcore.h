@@ -253,7 +253,8 @@ typedef struct llmcore_plan llmcore_plan;
 #define LLMCORE_MEMORY_ACTIVATIONS UINT32_C(2) /* hidden rows of the largest step */
 #define LLMCORE_MEMORY_WORKSPACE UINT32_C(3)   /* scratch of the operations */
 #define LLMCORE_MEMORY_HOST UINT32_C(4)        /* what the host keeps for a step */
-#define LLMCORE_MEMORY_CATEGORY_COUNT UINT32_C(5)
+#define LLMCORE_MEMORY_SWAP UINT32_C(5) /* of the host: blocks that have no room in the cache */
+#define LLMCORE_MEMORY_CATEGORY_COUNT UINT32_C(6)
 
 #define LLMCORE_WEIGHT_FORMAT_AUTO UINT32_C(0)
 #define LLMCORE_WEIGHT_FORMAT_F32 UINT32_C(1)

@@ -182,6 +182,17 @@ LLMCORE_API llmcore_error* llmcore_prompt_logprobs_top(const llmcore_prompt_logp
 LLMCORE_API llmcore_error* llmcore_model_options_set_prefix_cache(llmcore_model_options* options,
                                                                   bool enabled);
 
+/* The most bytes of the host's memory for blocks of the KV cache that sessions lose to others,
+ * where the cache is too small for all: they are copied there and back, in a small part of the time
+ * that computing them again would take. What finds no room is computed again, as everything is with
+ * 0, the default: either way results have the same bits. Taken whole while loading, as much of it
+ * as makes whole blocks (LLMCORE_MEMORY_SWAP, "swap_blocks" of the plan's JSON), and part of the
+ * plan's total and of a budget. A block that nobody has room for elsewhere stays there until its
+ * session goes on, is truncated or destroyed; so the memory serves conversations at rest too. A
+ * load or plan is INVALID_ARGUMENT when `bytes` hold not one block. */
+LLMCORE_API llmcore_error* llmcore_model_options_set_swap_bytes(llmcore_model_options* options,
+                                                                uint64_t bytes);
+
 /* Sets whose sessions `session` may share with: those of the same `tenant`, any 0 to 64 bytes (a
  * user's id, or a hash of it; the default is the empty one). How fast a prompt is read tells
  * whether somebody else has had it before: give callers that must not learn that of each other
@@ -209,7 +220,10 @@ LLMCORE_API llmcore_error* llmcore_model_trace_json(const llmcore_model* model,
  * "enabled"; "hit_tokens", tokens of prompts that it saved computing so far; "computed_tokens",
  * those that were computed; "indexed_blocks", blocks that it can share now; "cached_blocks", of
  * them those that no session holds and the KV cache may take back; "evicted_blocks", those that it
- * has taken back. Cheap enough to ask for many times a second. Any thread. */
+ * has taken back. "swap": "blocks" that llmcore_model_options_set_swap_bytes has room for,
+ * "free_blocks"; and so far "out_blocks" that went there, "in_blocks" that came back, and
+ * "dropped_blocks" that sessions lost to others and that found no room. Cheap enough to ask for
+ * many times a second. Any thread. */
 LLMCORE_API llmcore_error* llmcore_model_stats_json(const llmcore_model* model,
                                                     llmcore_text** out_text);
 

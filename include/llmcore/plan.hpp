@@ -72,6 +72,7 @@ struct MemoryPlan {
   uint64_t activation_bytes = 0;               // hidden rows of the largest step
   uint64_t workspace_bytes = 0;                // scratch of the operations
   uint64_t host_bytes = 0;                     // what the host keeps for a step
+  uint64_t swap_bytes = 0;                     // of the host: blocks that have no room in the cache
   WeightFormat weights = WeightFormat::kAuto;  // what "auto" came to
   KvFormat kv = KvFormat::kAuto;
   ActivationFormat activations = ActivationFormat::kAuto;
@@ -91,6 +92,7 @@ struct MemoryPlan {
     copy.activation_bytes = llmcore_plan_bytes(plan, LLMCORE_MEMORY_ACTIVATIONS);
     copy.workspace_bytes = llmcore_plan_bytes(plan, LLMCORE_MEMORY_WORKSPACE);
     copy.host_bytes = llmcore_plan_bytes(plan, LLMCORE_MEMORY_HOST);
+    copy.swap_bytes = llmcore_plan_bytes(plan, LLMCORE_MEMORY_SWAP);
     copy.weights = static_cast<WeightFormat>(llmcore_plan_weight_format(plan));
     copy.kv = static_cast<KvFormat>(llmcore_plan_kv_format(plan));
     copy.activations = static_cast<ActivationFormat>(llmcore_plan_activation_format(plan));

@@ -15,6 +15,25 @@ absl::Status Backend::CopyToHost(std::span<std::byte> destination, const void* s
   return absl::OkStatus();
 }
 
+absl::Status Backend::SwapBlocks(const StepContext& /*context*/, const SwapBlocksParams& params) {
+  const uint64_t bytes = KvBlockBytes(params.cache.shape);
+  const auto layers = static_cast<uint64_t>(params.cache.shape.layers);
+  auto* const cache = static_cast<std::byte*>(params.cache.data);
+  for (size_t i = 0; i < params.blocks.size(); ++i) {
+    for (uint64_t layer = 0; layer < layers; ++layer) {
+      const uint64_t block = layer * static_cast<uint64_t>(params.cache.blocks) +
+                             static_cast<uint64_t>(params.blocks[i]);
+      const uint64_t place = static_cast<uint64_t>(params.places[i]) * layers + layer;
+      std::byte* const inside = cache + block * bytes;
+      const std::span<std::byte> outside(params.host + place * bytes, bytes);
+      LLMCORE_RETURN_IF_ERROR(params.direction == SwapBlocksParams::Direction::kOut
+                                  ? CopyToHost(outside, inside)
+                                  : CopyToDevice(inside, outside));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Backend::ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t index)> body) {
   try {
     for (int64_t index = 0; index < count; ++index) body(index);

@@ -200,6 +200,17 @@ struct CopyBlocksParams {
   std::span<const int32_t> to;    // likewise, disjoint from `from`
 };
 
+// Blocks that go to memory of the host, or come back, one after the other.
+struct SwapBlocksParams {
+  enum class Direction : uint8_t { kOut, kIn };
+  Direction direction = Direction::kOut;
+  KvCache cache;
+  std::span<const int32_t> blocks;  // block ids, in every layer; of kIn all different
+  std::span<const int32_t> places;  // where in `host` each of them is, or is to be
+  std::byte* host = nullptr;        // of AllocateHost: [host_places][layers] of KvBlockBytes each
+  int32_t host_places = 0;
+};
+
 // Draws a token from each row, to the bit as lib/sampling does on the host.
 struct SampleParams {
   Matrix logits;           // [rows, vocabulary]
@@ -297,6 +308,9 @@ class Backend {
   virtual absl::Status Attention(const StepContext& context, const AttentionParams& params) = 0;
   virtual absl::Status GatherRows(const StepContext& context, const GatherRowsParams& params) = 0;
   virtual absl::Status CopyBlocks(const StepContext& context, const CopyBlocksParams& params) = 0;
+  // Not cut short by StepContext::cancel. Here by CopyToHost and CopyToDevice, layer by layer;
+  // devices that wait for each of those override it.
+  virtual absl::Status SwapBlocks(const StepContext& context, const SwapBlocksParams& params);
 
   virtual absl::Status Sample(const StepContext& context, const SampleParams& params);
 

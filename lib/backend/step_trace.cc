@@ -31,6 +31,8 @@ absl::string_view OperationName(OperationKind kind) {
       return "gather_rows";
     case OperationKind::kCopyBlocks:
       return "copy_blocks";
+    case OperationKind::kSwapBlocks:
+      return "swap_blocks";
     case OperationKind::kSample:
       return "sample";
   }

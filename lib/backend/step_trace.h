@@ -25,9 +25,10 @@ enum class OperationKind : uint8_t {
   kAttention,
   kGatherRows,
   kCopyBlocks,
+  kSwapBlocks,
   kSample,
 };
-inline constexpr int kOperationKinds = 9;
+inline constexpr int kOperationKinds = 10;
 absl::string_view OperationName(OperationKind kind);  // "embed", "norm", ...
 
 // What one call has to do at least, whatever the backend.

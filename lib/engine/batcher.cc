@@ -228,7 +228,10 @@ bool Batcher::StepOnce(const Request* driver, const CancelToken* cancel) {
   const Clock::time_point begin = Clock::now();
   absl::Status status;
   try {
-    if (!Form()) return false;
+    if (!Form()) {
+      device_.sequences->SettleSwapOut(/*copied=*/false);  // room that nobody came to use
+      return false;
+    }
     status = Compute(cancel != nullptr && IsAlone(driver) ? cancel : &step_cancel_);
   } catch (const std::bad_alloc&) {
     status = out_of_memory_;
@@ -283,8 +286,14 @@ void Batcher::FillLocked(bool urgent) {
   left.sequences = plan_.max_batch_sequences;
   left.logit_rows = plan_.max_batch_sequences;
   // Prompts leave a row to each decode, but are not starved by them.
-  left.prefill_rows = std::min(pacer_.rows(decodes, SecondsOf(Clock::now())),
-                               std::max(1, left.rows - std::min(decodes, left.sequences)));
+  left.prefill_rows = std::max(1, left.rows - std::min(decodes, left.sequences));
+  const int32_t paced = std::min(pacer_.rows(decodes, SecondsOf(Clock::now())), left.prefill_rows);
+  if (BriefPromptsComeFirst(queue_.demands(), plan_.max_batch_tokens)) {
+    left.long_rows = paced;
+    left.brief = plan_.max_batch_tokens;
+  } else {
+    left.prefill_rows = paced;
+  }
   while (true) {
     bool missed = false;
     for (const Share& share : queue_.Schedule(left)) {
@@ -331,6 +340,7 @@ bool Batcher::AddMemberLocked(const Share& share, bool urgent) {
   member.logit_rows = member.draws ? 0 : share.logit_rows;
   const StepInput& input = buffers_.input();
   member.first_logit = member.draws ? input.draws.size() : input.logit_rows.size();
+  buffers_.AddSwapIn(sequence.swapped_blocks(), member.reservation.swapped_in());
   buffers_.AddRun(
       request->tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(share.rows)), first,
       member.logit_rows, member.reservation.copy());
@@ -348,6 +358,7 @@ absl::Status Batcher::Compute(const CancelToken* cancel) {
   LLMCORE_RETURN_IF_ERROR(broken_);
   const StepContext context{device_.workspace, cancel, tracing_ ? &trace_ : nullptr};
   const TracedStep traced(context.trace, buffers_.rows());
+  LLMCORE_RETURN_IF_ERROR(Swap(context));
   if (!buffers_.copy_from().empty()) {
     LLMCORE_RETURN_IF_ERROR(
         CopyBlocks(*device_.backend, context,
@@ -356,6 +367,29 @@ absl::Status Batcher::Compute(const CancelToken* cancel) {
   LLMCORE_ASSIGN_OR_RETURN(const StepOutput output,
                            device_.decoder->Forward(*device_.backend, context, buffers_.input()));
   return Deliver(output);
+}
+
+// Copies blocks to the host before anything writes to them, and then those back that the members
+// need.
+absl::Status Batcher::Swap(const StepContext& context) {
+  KvSequences& sequences = *device_.sequences;
+  SwapBlocksParams params;
+  params.cache = device_.decoder->cache();
+  params.host = device_.swap;
+  params.host_places = plan_.swap_blocks;
+  if (!sequences.swap_out_blocks().empty()) {
+    params.direction = SwapBlocksParams::Direction::kOut;
+    params.blocks = sequences.swap_out_blocks();
+    params.places = sequences.swap_out_places();
+    LLMCORE_RETURN_IF_ERROR(SwapBlocks(*device_.backend, context, params));
+    LLMCORE_RETURN_IF_ERROR(device_.backend->Synchronize());
+    sequences.SettleSwapOut(/*copied=*/true);
+  }
+  if (buffers_.swap_in_blocks().empty()) return absl::OkStatus();
+  params.direction = SwapBlocksParams::Direction::kIn;
+  params.blocks = buffers_.swap_in_blocks();
+  params.places = buffers_.swap_in_places();
+  return SwapBlocks(*device_.backend, context, params);
 }
 
 // Gives drawn tokens to their requests and calls the sinks, those of several sequences at once on
@@ -385,6 +419,7 @@ absl::Status Batcher::Deliver(const StepOutput& output) {
 // The step becomes part of all its sequences, or of none.
 void Batcher::Finish(const absl::Status& status, Clock::duration time) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  device_.sequences->SettleSwapOut(/*copied=*/false);  // if it did not come to that
   size_t completed = 0;
   int32_t decodes = 0;
   int32_t prefill_rows = 0;
@@ -400,6 +435,7 @@ void Batcher::Finish(const absl::Status& status, Clock::duration time) {
     request->sequence->PublishBlocks(request->tokens);
     request->sequence->SetPinned(false);
     if (request->sequence->length() < request->end) {
+      request->begun = true;
       queue_.Push(request, step_);  // behind the others: prompts take turns
     } else {
       CompleteLocked(request, status);

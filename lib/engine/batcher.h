@@ -47,6 +47,7 @@ class Batcher {
     std::span<std::byte> workspace;
     StepBuffers buffers;
     int32_t vocabulary = 0;
+    std::byte* swap = nullptr;  // the places of blocks that are swapped out
   };
   Batcher(const MemoryPlan& plan, Scheduler scheduler, const Device& device);
   Batcher(const Batcher&) = delete;
@@ -111,6 +112,7 @@ class Batcher {
   void ExpireLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsAlone(const Request* request) const;
   absl::Status Compute(const CancelToken* cancel);
+  absl::Status Swap(const StepContext& context);
   void CheckStep();
   absl::Status Deliver(const StepOutput& output);
   void Finish(const absl::Status& status, Clock::duration time);

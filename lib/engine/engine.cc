@@ -1,5 +1,6 @@
 #include "lib/engine/engine.h"
 
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,7 +19,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
   Backend& device = *engine->backend_;
   for (int category = 0; category < kMemoryCategories; ++category) {
     const bool weights_of = category == static_cast<int>(MemoryCategory::kWeights);
-    const bool on_host = category == static_cast<int>(MemoryCategory::kHost);
+    const bool on_host = category == static_cast<int>(MemoryCategory::kHost) ||
+                         category == static_cast<int>(MemoryCategory::kSwap);
+    if (category == static_cast<int>(MemoryCategory::kSwap) && plan.swap_blocks == 0) continue;
     const uint64_t bytes = plan.bytes[category] - (weights_of ? plan.mapped_bytes : 0);
     absl::StatusOr<std::unique_ptr<DeviceMemory>> memory =
         on_host ? device.AllocateHost(bytes) : device.Allocate(bytes);
@@ -53,10 +56,20 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
   const BlockPoolShape pool = BlockPoolShapeOf(plan);
   LLMCORE_ASSIGN_OR_RETURN(void* const pool_memory, host.Take(static_cast<uint64_t>(pool.blocks) *
                                                               BlockPool::HostBytesPerBlock(pool)));
+  SwapMemory swap_memory;
+  std::unique_ptr<BlockPool> swap_pool;
+  bool swap_is_full = true;
+  if (plan.swap_blocks > 0) {
+    Arena swap = arena_of(MemoryCategory::kSwap);
+    LLMCORE_ASSIGN_OR_RETURN(swap_memory, SwapMemory::Take(plan, &swap));
+    swap_pool = std::make_unique<BlockPool>(SwapPoolShapeOf(plan), swap_memory.pool);
+    swap_is_full = swap.full();
+  }
+  engine->swap_ = swap_memory.blocks;
   engine->sequences_ = std::make_shared<KvSequences>(std::make_shared<BlockPool>(pool, pool_memory),
-                                                     plan.kv_block_tokens);
+                                                     plan.kv_block_tokens, std::move(swap_pool));
   const bool host_is_full = host.full() || host_memory.size() == device.PackingHostBytes();
-  if (!weight_arena.full() || !activations.full() || !host_is_full) {
+  if (!weight_arena.full() || !activations.full() || !host_is_full || !swap_is_full) {
     return absl::InternalError("the plan has bytes that loading does not need");
   }
   engine->batcher_ = std::make_unique<Batcher>(
@@ -67,7 +80,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
                       &engine->turnstile_,
                       {static_cast<std::byte*>(workspace.data()), workspace.size()},
                       step_buffers,
-                      config.vocab_size});
+                      config.vocab_size,
+                      engine->swap_});
   LLMCORE_RETURN_IF_ERROR(engine->batcher_->Start());
   return engine;
 }
@@ -137,6 +151,17 @@ absl::Status Engine::ReadBlock(BlockId block, std::span<std::byte> bytes) {
                              static_cast<const std::byte*>(cache.data) + index * block_bytes));
   }
   return absl::OkStatus();
+}
+
+void Engine::ReadSwappedBlock(BlockId place, std::span<std::byte> bytes) {
+  const Turnstile::Pass pass = turnstile_.Enter();
+  std::memcpy(bytes.data(), swap_ + static_cast<uint64_t>(place) * bytes.size(), bytes.size());
+}
+
+KvPin Engine::Pin(KvSequence* sequence) {
+  // A step may still be copying blocks that it took from the sequence to the host.
+  const Turnstile::Pass pass = turnstile_.Enter();
+  return KvPin(sequence);
 }
 
 absl::Status Engine::FillSequence(

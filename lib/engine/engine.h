@@ -64,6 +64,10 @@ class Engine {
   // Bytes of the KV blocks of one block id, layer by layer, for saved sessions.
   uint64_t saved_block_bytes() const;
   absl::Status ReadBlock(BlockId block, std::span<std::byte> bytes);
+  // The same of KvSequence::swapped_blocks.
+  void ReadSwappedBlock(BlockId place, std::span<std::byte> bytes);
+  // Keeps a sequence as it is between two steps, so that its blocks can be read.
+  [[nodiscard]] KvPin Pin(KvSequence* sequence);
   // Fills `sequence`, which is empty, with `length` positions whose blocks `next` gives in order.
   absl::Status FillSequence(
       KvSequence* sequence, int64_t length,
@@ -80,6 +84,7 @@ class Engine {
   // Cached ones included.
   int32_t free_kv_blocks() const { return sequences_->pool().free_blocks(); }
   PrefixCacheStatistics prefix_cache() const;
+  SwapStatistics swap() const { return sequences_->swap_statistics(); }
   PoolSnapshot SnapshotPool() const { return sequences_->pool().Snapshot(); }
   size_t waiting() const { return batcher_->waiting(); }  // requests that no step has taken yet
   // Batcher::CheckInvariants.
@@ -96,6 +101,7 @@ class Engine {
   std::unique_ptr<Backend> backend_;
   // The whole allocation, in the order of MemoryCategory; destroyed before the backend.
   std::vector<std::unique_ptr<DeviceMemory>> memory_;
+  std::byte* swap_ = nullptr;  // [swap_blocks] in memory_, or NULL
   std::unique_ptr<Decoder> decoder_;
   std::shared_ptr<KvSequences> sequences_;
   Turnstile turnstile_;               // held while a step uses the backend and the buffers

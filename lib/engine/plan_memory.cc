@@ -87,16 +87,45 @@ absl::Status PlanWeights(const ModelConfig& config, bool packed, const Backend& 
   return absl::OkStatus();
 }
 
+// Of one block in all layers.
+absl::StatusOr<uint64_t> BlockBytes(const ModelConfig& config, const Backend& backend,
+                                    const MemoryPlan& plan) {
+  const auto bytes = CheckedMultiply(backend.KvBlockBytes(KvShapeOf(config, plan.kv_format)),
+                                     static_cast<uint64_t>(config.num_layers));
+  if (!bytes.has_value() || *bytes == 0) {
+    return absl::ResourceExhaustedError("a KV block is larger than any memory");
+  }
+  return *bytes;
+}
+
+// The swap memory: as many blocks as `most` bytes hold with what is kept of each.
+absl::Status PlanSwap(uint64_t most, MemoryPlan* plan) {
+  if (most == 0) return absl::OkStatus();
+  const uint64_t each = plan->kv_block_bytes + BlockPool::HostBytesPerBlock(SwapPoolShapeOf(*plan));
+  const auto planned = [&](uint64_t blocks) -> absl::StatusOr<uint64_t> {
+    plan->swap_blocks = static_cast<int32_t>(blocks);
+    Arena swap;
+    LLMCORE_RETURN_IF_ERROR(SwapMemory::Take(*plan, &swap).status());
+    return swap.used();
+  };
+  uint64_t blocks = std::min(most / each, Blocks(kMaxKvTokens));
+  LLMCORE_ASSIGN_OR_RETURN(uint64_t bytes, planned(blocks));
+  if (bytes > most) {  // rounded up
+    LLMCORE_ASSIGN_OR_RETURN(bytes, planned(--blocks));
+  }
+  if (blocks == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("swap_bytes = ", most, " hold no block of the KV cache, which takes ", each));
+  }
+  Part(plan, MemoryCategory::kSwap) = bytes;
+  return absl::OkStatus();
+}
+
 // The other parts, for a KV cache of `blocks` blocks. A context of which it cannot hold one
 // sequence becomes shorter. No part gets smaller with more blocks.
 absl::Status PlanBlocks(const ModelConfig& config, uint64_t blocks, const Backend& backend,
                         MemoryPlan* plan) {
-  const auto block_bytes = CheckedMultiply(backend.KvBlockBytes(KvShapeOf(config, plan->kv_format)),
-                                           static_cast<uint64_t>(config.num_layers));
-  if (!block_bytes.has_value() || *block_bytes == 0) {
-    return absl::ResourceExhaustedError("a KV block is larger than any memory");
-  }
-  const auto kv_bytes = CheckedMultiply(blocks, *block_bytes);
+  const auto kv_bytes = CheckedMultiply(blocks, plan->kv_block_bytes);
   if (!kv_bytes.has_value()) {
     return absl::ResourceExhaustedError("the KV cache is larger than any memory");
   }
@@ -159,11 +188,23 @@ KvShape KvShapeOf(const ModelConfig& config, KvFormat format) {
 }
 
 BlockPoolShape BlockPoolShapeOf(const MemoryPlan& plan) {
-  const uint64_t kv_bytes = plan.bytes[static_cast<int>(MemoryCategory::kKvCache)];
   return {.blocks = plan.kv_blocks,
           .block_tokens = plan.kv_block_tokens,
-          .block_bytes = plan.kv_blocks == 0 ? 0 : kv_bytes / static_cast<uint64_t>(plan.kv_blocks),
+          .block_bytes = plan.kv_block_bytes,
           .prefix_cache = plan.prefix_cache};
+}
+
+BlockPoolShape SwapPoolShapeOf(const MemoryPlan& plan) {
+  return {.blocks = plan.swap_blocks, .prefix_cache = false};
+}
+
+absl::StatusOr<SwapMemory> SwapMemory::Take(const MemoryPlan& plan, Arena* swap) {
+  const auto blocks = static_cast<uint64_t>(plan.swap_blocks);
+  SwapMemory memory;
+  LLMCORE_ASSIGN_OR_RETURN(memory.blocks, swap->TakeArray<std::byte>(blocks * plan.kv_block_bytes));
+  LLMCORE_ASSIGN_OR_RETURN(
+      memory.pool, swap->Take(blocks * BlockPool::HostBytesPerBlock(SwapPoolShapeOf(plan))));
+  return memory;
 }
 
 absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryRequest& request,
@@ -189,6 +230,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
   plan.session_bytes = static_cast<uint64_t>(config.vocab_size) * sizeof(float) +
                        Sampler::ScratchBytes(config.vocab_size);
   LLMCORE_RETURN_IF_ERROR(PlanWeights(config, request.weights_packed, backend, &plan));
+  LLMCORE_ASSIGN_OR_RETURN(plan.kv_block_bytes, BlockBytes(config, backend, plan));
+  LLMCORE_RETURN_IF_ERROR(PlanSwap(request.swap_bytes, &plan));
 
   uint64_t blocks;
   if (request.kv_cache_tokens.has_value()) {

@@ -10,6 +10,7 @@
 #include "lib/base/status.h"
 #include "lib/config/model_config.h"
 #include "lib/kv/block_pool.h"
+#include "lib/memory/arena.h"
 #include "lib/memory/memory_plan.h"
 #include "lib/model/decoder.h"
 
@@ -28,6 +29,7 @@ struct MemoryRequest {
   std::optional<int32_t> max_batch_tokens;
   std::optional<int32_t> max_batch_sequences;
   bool prefix_cache = true;
+  uint64_t swap_bytes = 0;   // the most that MemoryCategory::kSwap may come to; 0: none
   uint64_t free_memory = 0;  // of the device, for kv_cache_fraction without a budget
 };
 
@@ -39,10 +41,20 @@ KvShape KvShapeOf(const ModelConfig& config, KvFormat format);
 // The blocks of a plan. What the host keeps of each is part of MemoryCategory::kHost.
 BlockPoolShape BlockPoolShapeOf(const MemoryPlan& plan);
 
+// The places for blocks in MemoryCategory::kSwap, and its memory.
+BlockPoolShape SwapPoolShapeOf(const MemoryPlan& plan);
+struct SwapMemory {
+  std::byte* blocks = nullptr;  // [swap_blocks], each as SwapBlocksParams says
+  void* pool = nullptr;         // of the BlockPool that counts them
+
+  static absl::StatusOr<SwapMemory> Take(const MemoryPlan& plan, Arena* swap);
+};
+
 // The KV cache has: kv_cache_tokens; or that fraction of what the budget (else the free memory)
 // leaves; or with a budget all that it leaves; or else 8,192 tokens or one whole context, whichever
-// is more. INVALID_ARGUMENT for values out of range. Over the budget: RESOURCE_EXHAUSTED with the
-// bytes that would do, when `enforce_budget`; else the plan that does not fit.
+// is more. The swap memory has as many whole blocks as swap_bytes holds. INVALID_ARGUMENT for
+// values out of range. Over the budget: RESOURCE_EXHAUSTED with the bytes that would do, when
+// `enforce_budget`; else the plan that does not fit.
 absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryRequest& request,
                                       const Backend& backend, bool enforce_budget);
 

@@ -67,6 +67,7 @@ struct Request {
   State state = State::kDone;  // until it is submitted, there is nothing to wait for
   bool decode = false;         // wants one position; as a step last looked at it
   int64_t turn = 0;            // Demand::turn
+  bool begun = false;          // Demand::begun
   bool missed = false;         // found no blocks for the step that is being formed
   absl::Status status;         // when done
   std::condition_variable done;

@@ -51,13 +51,15 @@ Demand RequestQueue::DemandOf(Request* request, bool share_prompts) {
     return request->end - sequence.length() == 1 && request->first_logits < request->end;
   };
   request->decode = is_decode();
-  if (!request->decode) {
+  // A block that is swapped out may be in the prefix cache still.
+  if (!request->decode || !sequence.swapped_blocks().empty()) {
     sequence.AdoptPrefix(request->adoptable());
     request->decode = is_decode();
   }
   const int64_t length = sequence.length();
   Demand demand{request->decode, request->end - length,
-                std::max<int64_t>(0, request->first_logits - length), request->turn};
+                std::max<int64_t>(0, request->first_logits - length), request->begun,
+                request->turn};
   if (request->decode || !share_prompts) return demand;
   for (const Request* other : prompts_) {
     if (sequence.NextBlockEquals(*other->sequence, request->adoptable(),

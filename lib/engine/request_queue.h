@@ -37,6 +37,7 @@ class RequestQueue {
   int32_t CollectDemands(bool share_prompts);
   // Parts of a step for the demands that were collected.
   std::span<const Share> Schedule(const StepBudget& budget);
+  std::span<const Demand> demands() const { return demands_; }
   Demand& demand(const Share& share) { return demands_[share.demand]; }
   Request* request(const Share& share) const { return requests_[demands_[share.demand].request]; }
 

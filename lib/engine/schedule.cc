@@ -22,12 +22,19 @@ bool ComesBefore(const Demand& a, const Demand& b) {
   return turn_a != turn_b ? turn_a < turn_b : a.request < b.request;
 }
 
+bool IsBrief(const Demand& demand, int32_t rows) {
+  return !demand.decode && !demand.begun && demand.rows > 0 && demand.rows <= rows;
+}
+
 // The part of `left` that a demand takes; no rows when there is none.
 Share ShareOf(const Demand& demand, const StepBudget& left) {
   Share share;
   if (left.sequences == 0) return share;
   int64_t rows = std::min<int64_t>(demand.rows, left.rows);
   if (!demand.decode) rows = std::min<int64_t>(rows, left.prefill_rows);
+  if (!demand.decode && !IsBrief(demand, left.brief)) {
+    rows = std::min<int64_t>(rows, left.long_rows);
+  }
   // End with as many rows of logits as there are left.
   rows = std::min(rows, demand.silent_rows + left.logit_rows);
   if (rows <= 0) return share;
@@ -42,7 +49,18 @@ void StepBudget::Take(const Demand& demand, const Share& share) {
   --sequences;
   rows -= share.rows;
   logit_rows -= share.logit_rows;
-  if (!demand.decode) prefill_rows -= share.rows;
+  if (demand.decode) return;
+  prefill_rows -= share.rows;
+  if (!IsBrief(demand, brief)) long_rows -= share.rows;
+}
+
+bool BriefPromptsComeFirst(std::span<const Demand> demands, int32_t rows) {
+  int64_t more = 0;
+  for (const Demand& demand : demands) {
+    if (demand.decode) --more;
+    if (IsBrief(demand, rows)) ++more;
+  }
+  return more > 0;
 }
 
 size_t Schedule(std::span<Demand> demands, const StepBudget& budget, std::span<Share> shares) {
@@ -74,7 +92,7 @@ void PrefillPacer::Record(int32_t decodes, int32_t prefill_rows, double seconds,
     decode_seconds_ += weight * (seconds - decode_seconds_);
     return;
   }
-  if (decode_seconds_ == 0 || seconds <= 0) return;
+  if (decode_seconds_ == 0 || seconds <= 0 || prefill_rows > rows_) return;
   if (prefill_rows < rows_ && seconds < 2 * decode_seconds_) return;  // it says little
   const double factor = std::clamp(2 * decode_seconds_ / seconds, 0.5, 1.5);
   rows_ =

@@ -26,6 +26,7 @@ struct Demand {
   bool decode = false;      // one position, whose logits somebody waits for
   int64_t rows = 0;         // positions that are not computed; 0: it sits this step out
   int64_t silent_rows = 0;  // how many of them come before the first whose logits are wanted
+  bool begun = false;       // a step has computed some of it
   int64_t turn = 0;         // the step since which it waits, less kStepsPerPriority * priority
   size_t request = 0;       // the caller's name for it; of two that are equal the lower comes first
 };
@@ -42,9 +43,17 @@ struct StepBudget {
   int32_t prefill_rows = 0;  // rows of requests that are no decodes
   int32_t sequences = 0;
   int32_t logit_rows = 0;
+  // Of the rows of prefills, those of prompts that no step reads whole.
+  int32_t long_rows = std::numeric_limits<int32_t>::max();
+  int32_t brief = 0;  // up to how many rows a prompt that has not begun is none of these
 
   void Take(const Demand& demand, const Share& share);
 };
+
+// Whether prompts that a step of `rows` reads whole come before the pace of replies: when more of
+// them wait for their first token than replies for their next. Reading them at once delays each
+// reply by as long as reading them beside the replies would delay each of them, and more.
+bool BriefPromptsComeFirst(std::span<const Demand> demands, int32_t rows);
 
 // Sorts `demands` into the order in which they are served: by turn, and decodes a few steps
 // earlier, so that a long prompt does not keep them waiting. Prompts fill what is left in chunks.
@@ -61,7 +70,8 @@ class PrefillPacer {
   // Rows of prompts for the step that begins `now`, of which `decodes` decodes are part. Moments
   // are seconds since one that stays the same.
   int32_t rows(int32_t decodes, double now) const;
-  // A step of so many decodes and rows of prompts took `seconds` and ended `now`.
+  // A step of so many decodes and rows of prompts took `seconds` and ended `now`. One of more rows
+  // than the pacer allows teaches it nothing.
   void Record(int32_t decodes, int32_t prefill_rows, double seconds, double now);
 
  private:

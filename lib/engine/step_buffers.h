@@ -33,6 +33,10 @@ class StepBuffers {
     LLMCORE_ASSIGN_OR_RETURN(buffers.logit_rows_, host->TakeArray<int32_t>(sequences));
     LLMCORE_ASSIGN_OR_RETURN(buffers.copy_from_, host->TakeArray<BlockId>(sequences));
     LLMCORE_ASSIGN_OR_RETURN(buffers.copy_to_, host->TakeArray<BlockId>(sequences));
+    // What comes back takes blocks of its own, so that there are no more than the cache has.
+    const auto swapped = static_cast<uint64_t>(plan.swap_blocks > 0 ? plan.kv_blocks : 0);
+    LLMCORE_ASSIGN_OR_RETURN(buffers.swap_in_places_, host->TakeArray<BlockId>(swapped));
+    LLMCORE_ASSIGN_OR_RETURN(buffers.swap_in_blocks_, host->TakeArray<BlockId>(swapped));
     if (plan.draws_on_device) {
       LLMCORE_ASSIGN_OR_RETURN(buffers.drawn_rows_, host->TakeArray<int32_t>(sequences));
       LLMCORE_ASSIGN_OR_RETURN(buffers.draws_, host->TakeArray<TokenDraw>(sequences));
@@ -45,6 +49,7 @@ class StepBuffers {
     logits_ = 0;
     draws_count_ = 0;
     copies_ = 0;
+    swapped_in_ = 0;
     first_row_[0] = 0;
   }
 
@@ -52,6 +57,13 @@ class StepBuffers {
   std::span<BlockId> next_table() {
     return {block_table_ + sequences_ * static_cast<size_t>(table_stride_),
             static_cast<size_t>(table_stride_)};
+  }
+
+  // Blocks of that table that come from places in the host's memory.
+  void AddSwapIn(std::span<const BlockId> places, std::span<const BlockId> blocks) {
+    std::copy(places.begin(), places.end(), swap_in_places_ + swapped_in_);
+    std::copy(blocks.begin(), blocks.end(), swap_in_blocks_ + swapped_in_);
+    swapped_in_ += blocks.size();
   }
 
   // Adds positions first, first + 1, ... with these tokens, whose blocks are in next_table; of the
@@ -91,6 +103,8 @@ class StepBuffers {
   }
   std::span<const BlockId> copy_from() const { return {copy_from_, copies_}; }
   std::span<const BlockId> copy_to() const { return {copy_to_, copies_}; }
+  std::span<const BlockId> swap_in_places() const { return {swap_in_places_, swapped_in_}; }
+  std::span<const BlockId> swap_in_blocks() const { return {swap_in_blocks_, swapped_in_}; }
 
  private:
   int32_t* tokens_ = nullptr;          // [max_batch_tokens]
@@ -102,11 +116,14 @@ class StepBuffers {
   TokenDraw* draws_ = nullptr;         // [max_batch_sequences]
   BlockId* copy_from_ = nullptr;       // [max_batch_sequences]
   BlockId* copy_to_ = nullptr;         // [max_batch_sequences]
+  BlockId* swap_in_places_ = nullptr;  // [kv_blocks], where there is swap memory
+  BlockId* swap_in_blocks_ = nullptr;  // likewise
   int32_t table_stride_ = 0;           // blocks of max_context positions
   size_t sequences_ = 0;
   size_t logits_ = 0;
   size_t draws_count_ = 0;
   size_t copies_ = 0;
+  size_t swapped_in_ = 0;
 };
 
 }  // namespace llmcore::core

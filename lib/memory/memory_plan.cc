@@ -17,6 +17,8 @@ absl::string_view MemoryCategoryName(MemoryCategory category) {
       return "workspace";
     case MemoryCategory::kHost:
       return "host";
+    case MemoryCategory::kSwap:
+      return "swap";
   }
   return "unknown";
 }
@@ -43,7 +45,7 @@ std::string MemoryPlan::ToJson() const {
       ", \"max_batch_tokens\": ", max_batch_tokens,
       ", \"max_batch_sequences\": ", max_batch_sequences,
       ", \"kv_cache_tokens\": ", kv_cache_tokens(), ", \"kv_block_tokens\": ", kv_block_tokens,
-      ", \"prefix_cache\": ", prefix_cache ? "true" : "false",
+      ", \"prefix_cache\": ", prefix_cache ? "true" : "false", ", \"swap_blocks\": ", swap_blocks,
       ", \"longest_context\": ", longest_context, ", \"session_bytes\": ", session_bytes, "}");
   return json;
 }

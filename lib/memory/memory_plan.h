@@ -16,8 +16,9 @@ enum class MemoryCategory : uint32_t {
   kActivations = 2,  // hidden rows of the largest step
   kWorkspace = 3,    // scratch of the operations
   kHost = 4,         // what the host keeps: logits of a step, rotary table, blocks by their tokens
+  kSwap = 5,         // memory of the host for KV blocks that the cache has no room for
 };
-inline constexpr int kMemoryCategories = 5;
+inline constexpr int kMemoryCategories = 6;
 absl::string_view MemoryCategoryName(MemoryCategory category);  // "weights", "kv_cache", ...
 
 struct MemoryPlan {
@@ -37,8 +38,10 @@ struct MemoryPlan {
   int32_t max_batch_sequences = 0;  // sequences of a step, and rows of logits that it gives
   int32_t kv_blocks = 0;
   int32_t kv_block_tokens = 0;
+  uint64_t kv_block_bytes = 0;   // of a block in all layers
   bool prefix_cache = false;     // blocks are found again by their tokens
   bool draws_on_device = false;  // tokens, where nothing asks for logits: its rows have a buffer
+  int32_t swap_blocks = 0;       // that the host's memory has room for
 
   // Beside the plan. What one session takes of the host's heap for itself: a copy of the logits of
   // its last position, once they are asked for, and the scratch of its sampler, once it generates.

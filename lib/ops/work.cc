@@ -30,6 +30,15 @@ OperationWork LinearWork(const Backend& backend, OperationKind kind, const Matri
   return work;
 }
 
+OperationWork CopyWork(const Backend& backend, OperationKind kind, const KvShape& shape,
+                       size_t blocks) {
+  OperationWork work;
+  work.kind = kind;
+  work.rows = static_cast<int64_t>(blocks) * shape.block_tokens;
+  work.bytes = 2 * backend.KvBlockBytes(shape) * Count(shape.layers) * blocks;
+  return work;
+}
+
 }  // namespace
 
 OperationWork WorkOf(const Backend& backend, const EmbedParams& params) {
@@ -109,12 +118,11 @@ OperationWork WorkOf(const Backend&, const GatherRowsParams& params) {
 }
 
 OperationWork WorkOf(const Backend& backend, const CopyBlocksParams& params) {
-  OperationWork work;
-  work.kind = OperationKind::kCopyBlocks;
-  work.rows = static_cast<int64_t>(params.from.size()) * params.cache.shape.block_tokens;
-  work.bytes = 2 * backend.KvBlockBytes(params.cache.shape) * Count(params.cache.shape.layers) *
-               params.from.size();
-  return work;
+  return CopyWork(backend, OperationKind::kCopyBlocks, params.cache.shape, params.from.size());
+}
+
+OperationWork WorkOf(const Backend& backend, const SwapBlocksParams& params) {
+  return CopyWork(backend, OperationKind::kSwapBlocks, params.cache.shape, params.blocks.size());
 }
 
 OperationWork WorkOf(const Backend&, const SampleParams& params) {

@@ -16,6 +16,7 @@ OperationWork WorkOf(const Backend& backend, const RopeAppendParams& params);
 OperationWork WorkOf(const Backend& backend, const AttentionParams& params);
 OperationWork WorkOf(const Backend& backend, const GatherRowsParams& params);
 OperationWork WorkOf(const Backend& backend, const CopyBlocksParams& params);
+OperationWork WorkOf(const Backend& backend, const SwapBlocksParams& params);
 OperationWork WorkOf(const Backend& backend, const SampleParams& params);
 
 }  // namespace llmcore::core

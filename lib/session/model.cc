@@ -78,6 +78,7 @@ absl::StatusOr<MemoryPlan> MakePlan(const ModelConfig& config, const ModelOption
   request.max_batch_tokens = options.max_batch_tokens;
   request.max_batch_sequences = options.max_batch_sequences;
   request.prefix_cache = options.prefix_cache;
+  request.swap_bytes = options.swap_bytes;
   const uint64_t free_on_device = backend.FreeMemory();
   request.free_memory = free_on_device > 0 ? free_on_device : FreeHostMemory();
   return PlanMemory(config, request, backend, enforce_budget);

@@ -40,6 +40,7 @@ struct ModelOptions {
   std::optional<int32_t> max_batch_tokens;     // unset: 512
   std::optional<int32_t> max_batch_sequences;  // unset: 32
   bool prefix_cache = true;                    // prompts that begin alike are read once
+  uint64_t swap_bytes = 0;  // the most memory of the host for blocks that the cache has no room for
   // Whether a sequence's logits never depend on what shares its steps. Without it a GPU may
   // multiply many tokens in a faster way that has other bits.
   bool deterministic = true;

@@ -209,6 +209,10 @@ absl::Status SaveSession(const Model& model, const SavedSession& session,
     LLMCORE_RETURN_IF_ERROR(model.engine().ReadBlock(id, block));
     LLMCORE_RETURN_IF_ERROR(writer.Append(block));
   }
+  for (const BlockId place : sequence.swapped_blocks()) {
+    model.engine().ReadSwappedBlock(place, block);
+    LLMCORE_RETURN_IF_ERROR(writer.Append(block));
+  }
   return writer.Commit();
 }
 

@@ -345,7 +345,7 @@ absl::Status Session::Save(const std::string& path) {
   saved.tokens = tokens_;
   saved.conversation = state_->conversation;
   saved.was_conversation = state_->was_conversation;
-  const KvPin pin(&state_->sequence);
+  const KvPin pin = model_->engine().Pin(&state_->sequence);
   return SaveSession(*model_, saved, state_->sequence, path);
 }
 

@@ -59,6 +59,22 @@ class ServeBenchTest(ProgramTest):
         self.assertEqual(report["weights"], "bf16")
         self.assertGreaterEqual(report["kv_cache_tokens"], 3 * 25)
 
+    def test_sessions_that_do_not_fit_are_swapped(self):
+        arguments = ["--requests", "4", "--prompt-tokens", "60", "--output-tokens", "60", "-t", "1",
+                     "--concurrency", "4", "--kv-cache-tokens", "192"]
+        blocks = ["swapped_out_blocks", "swapped_in_blocks", "dropped_blocks"]
+        report = self.measure(*arguments, "--swap", "4M")
+        self.assert_whole(report)
+        self.assertGreater(report["swap_bytes"], 0)
+        out, back, dropped = [report[key] for key in blocks]
+        self.assertEqual((out, dropped), (back, 0))
+        self.assertGreater(out, 0)
+        report = self.measure(*arguments)
+        self.assert_whole(report)
+        out, back, dropped = [report[key] for key in blocks]
+        self.assertEqual((report["swap_bytes"], out, back), (0, 0, 0))
+        self.assertGreater(dropped, 0)
+
     def test_an_open_loop_waits_for_arrivals(self):
         report = self.measure(*SHORT, "--rate", "20", "--weights", "int4", "--seed", "3")
         self.assert_whole(report)

@@ -41,6 +41,7 @@ TEST(ArgumentsTest, NullHandlesAreNamed) {
       {"options", [] { return llmcore_model_options_set_max_context(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_max_batch_tokens(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_max_batch_sequences(nullptr, 1); }},
+      {"options", [] { return llmcore_model_options_set_swap_bytes(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_threads(nullptr, 1); }},
       {"options", [] { return llmcore_model_options_set_checkpoint_layout(nullptr, "cpu", 3); }},
       {"options", [] { return llmcore_model_options_set_deterministic(nullptr, true); }},

@@ -205,4 +205,33 @@ void AttentionRig::Copy(const std::vector<int32_t>& from, const std::vector<int3
   reference::CopyBlocks(from, to, &reference_);
 }
 
+void AttentionRig::CopyThroughHost(const std::vector<int32_t>& from,
+                                   const std::vector<int32_t>& to) {
+  core::Backend& backend = harness_->backend();
+  core::SwapBlocksParams params;
+  params.cache = cache_;
+  params.host_places = static_cast<int32_t>(from.size()) + 2;
+  const uint64_t place_bytes = backend.KvBlockBytes(cache_.shape) * kLayers;
+  const auto host = backend.AllocateHost(place_bytes * static_cast<uint64_t>(params.host_places));
+  ASSERT_TRUE(host.ok()) << host.status();
+  params.host = static_cast<std::byte*>((*host)->data());
+  std::vector<int32_t> places(from.size());  // not the first, nor in order, nor the last
+  for (size_t i = 0; i < places.size(); ++i) places[i] = static_cast<int32_t>(places.size() - i);
+  params.places = places;
+  params.direction = core::SwapBlocksParams::Direction::kOut;
+  params.blocks = from;
+  absl::Status copied = backend.SwapBlocks(harness_->Context(), params);
+  ASSERT_TRUE(copied.ok()) << copied;
+  ASSERT_TRUE(backend.Synchronize().ok());
+  const std::span<const std::byte> last(
+      params.host + place_bytes * static_cast<uint64_t>(params.host_places - 1), place_bytes);
+  for (const std::byte byte : last) ASSERT_EQ(byte, std::byte{0});
+  params.direction = core::SwapBlocksParams::Direction::kIn;
+  params.blocks = to;
+  copied = backend.SwapBlocks(harness_->Context(), params);
+  ASSERT_TRUE(copied.ok()) << copied;
+  ASSERT_TRUE(backend.Synchronize().ok());  // before `host` goes
+  reference::CopyBlocks(from, to, &reference_);
+}
+
 }  // namespace llmcore::conformance

@@ -66,6 +66,8 @@ class AttentionRig {
 
   // Copies blocks on the backend and in the reference.
   void Copy(const std::vector<int32_t>& from, const std::vector<int32_t>& to);
+  // The same by way of the host's memory.
+  void CopyThroughHost(const std::vector<int32_t>& from, const std::vector<int32_t>& to);
   int32_t TakeBlock();
 
   const core::KvCache& cache() const { return cache_; }

@@ -203,6 +203,23 @@ TEST_P(AttentionConformanceTest, CopiedBlocksReadAlike) {
   Check(second, 19);
 }
 
+TEST_P(AttentionConformanceTest, SwappedBlocksReadAlike) {
+  const AttentionShape shape = {24, 4, 2, 0, 16, false};
+  Random random(23);
+  AttentionRig rig(harness_.get(), shape, format_, 12);
+  const TokenStream stream = MakeStream(shape, 48, &random);
+  RigSequence original = rig.Start(stream, &random);
+  rig.Step({{&original, 47}});
+  RigSequence swapped = original;
+  for (int32_t& block : swapped.blocks) block = rig.TakeBlock();
+  rig.CopyThroughHost({}, {});
+  rig.CopyThroughHost(original.blocks, swapped.blocks);
+  const AttentionRig::StepResult first = rig.Step({{&original, 1}});
+  const AttentionRig::StepResult second = rig.Step({{&swapped, 1}});
+  EXPECT_TRUE(SameBits(first.out, second.out));
+  Check(second, 23);
+}
+
 INSTANTIATE_TEST_SUITE_P(, AttentionConformanceTest, testing::ValuesIn(Cases()),
                          [](const auto& test) { return NameOf(test.param); });
 

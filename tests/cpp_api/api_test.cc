@@ -351,6 +351,31 @@ TEST(CppApiTest, TheStatisticsFollowTheCache) {
               testing::AllOf(free_blocks(16), testing::HasSubstr("\"prefix_cache\": {")));
 }
 
+TEST(CppApiTest, SessionsAreSwappedToTheHost) {
+  const LoadOptions options = {.kv_cache_tokens = 128, .max_context = 128};
+  const experimental::LoadExtras extras = {.swap_bytes = 1 << 20};
+  const MemoryPlan planned = experimental::Plan(kModelPath, options, extras).value();
+  const Model model = experimental::Load(kModelPath, options, extras).value();
+  EXPECT_EQ(model.plan().value().json, planned.json);
+  EXPECT_GT(planned.swap_bytes, 0u);
+  EXPECT_LE(planned.swap_bytes, 1u << 20);
+  EXPECT_EQ(planned.total_bytes, planned.weight_bytes + planned.kv_cache_bytes +
+                                     planned.activation_bytes + planned.workspace_bytes +
+                                     planned.host_bytes + planned.swap_bytes);
+  EXPECT_EQ(Model::Plan(kModelPath, options).value().swap_bytes, 0u);
+  std::vector<Session> sessions;
+  for (Token token = 50; token < 52; ++token) {
+    sessions.emplace_back(model);
+    ASSERT_TRUE(sessions.back().AppendTokens(std::vector<Token>(100, token)).ok());
+  }
+  for (Session& session : sessions) ASSERT_TRUE(session.Logits().ok());
+  EXPECT_THAT(experimental::StatsJson(model).value(),
+              testing::AllOf(testing::HasSubstr("\"out_blocks\": 4, \"in_blocks\": 0"),
+                             testing::HasSubstr("\"dropped_blocks\": 0}")));
+  EXPECT_EQ(experimental::Load(kModelPath, options, {.swap_bytes = 1}).error().code(),
+            ErrorCode::kInvalidArgument);
+}
+
 TEST(CppApiTest, AMovedSessionLeavesAnErrorBehind) {
   Session session(SharedModel());
   const Session moved = std::move(session);

@@ -355,6 +355,119 @@ TEST(EngineTest, SequencesThatDoNotFitTogetherAllFinishWithTheirBits) {
   }
 }
 
+// Two sequences of 200 tokens on a cache of 256: each takes blocks of the other.
+class SwapTest : public EngineFailureTest {
+ protected:
+  static constexpr int64_t kPrompt = 200;
+
+  static Rig MakeRig(uint64_t swap_bytes) {
+    RigOptions options;
+    options.request.kv_cache_tokens = 256;
+    options.request.max_context = 256;
+    options.request.swap_bytes = swap_bytes;
+    options.tiny = true;
+    return Rig(options);
+  }
+
+  // The logits of the last of `end` tokens.
+  static absl::Status Extend(Rig* rig, KvSequence* sequence, const std::vector<int32_t>& tokens,
+                             int64_t end, std::vector<float>* logits) {
+    return rig->engine().Extend(
+        sequence, tokens, end, end - 1, nullptr,
+        [logits](int64_t, std::span<const float> row) { logits->assign(row.begin(), row.end()); });
+  }
+};
+
+TEST_P(SwapTest, WhatComesBackIsNotComputedAgain) {
+  Rig plain = MakeRig(0);
+  Rig swapping = MakeRig(uint64_t{1} << 20);
+  const std::vector<std::vector<int32_t>> tokens = {plain.RandomTokens(220, 1),
+                                                    plain.RandomTokens(220, 2)};
+  std::vector<std::vector<float>> logits[2];
+  int64_t computed[2];
+  for (Rig* const rig : {&plain, &swapping}) {
+    const size_t which = rig == &plain ? 0 : 1;
+    std::vector<KvSequence> sequences;
+    for (size_t i = 0; i < 2; ++i) sequences.push_back(rig->engine().NewSequence());
+    for (int64_t end = kPrompt; end < 220; end += end == kPrompt ? 1 : 5) {
+      for (size_t i = 0; i < 2; ++i) {
+        auto& row = logits[which].emplace_back();
+        const absl::Status status = Extend(rig, &sequences[i], tokens[i], end, &row);
+        ASSERT_TRUE(status.ok()) << status;
+        ASSERT_TRUE(rig->engine().CheckInvariants().ok()) << rig->engine().CheckInvariants();
+      }
+    }
+    computed[which] = rig->engine().prefix_cache().computed_tokens;
+  }
+  ASSERT_EQ(logits[0].size(), logits[1].size());
+  for (size_t i = 0; i < logits[0].size(); ++i) EXPECT_TRUE(SameBits(logits[0][i], logits[1][i]));
+  const SwapStatistics swap = swapping.engine().swap();
+  EXPECT_EQ(swap.dropped_blocks, 0);
+  EXPECT_GT(swap.out_blocks, 40);
+  EXPECT_GE(swap.in_blocks, swap.out_blocks - 7);
+  EXPECT_EQ(swap.free_blocks, swap.blocks);
+  // Each token once, against once a turn.
+  EXPECT_LE(computed[1], 2 * 216);
+  EXPECT_GT(computed[0], 5 * 2 * 100);
+  EXPECT_GT(plain.engine().swap().dropped_blocks, 40);
+  EXPECT_EQ(plain.engine().swap().blocks, 0);
+}
+
+TEST_P(SwapTest, AFailureAtAnyStageIsNeverWrong) {
+  Rig rig = MakeRig(uint64_t{1} << 20);
+  Engine& engine = rig.engine();
+  const std::vector<std::vector<int32_t>> tokens = {rig.RandomTokens(kPrompt + 1, 1),
+                                                    rig.RandomTokens(kPrompt + 1, 2)};
+  std::vector<std::vector<float>> alone(2);
+  for (size_t i = 0; i < 2; ++i) {
+    KvSequence sequence = engine.NewSequence();
+    ASSERT_TRUE(Extend(&rig, &sequence, tokens[i], kPrompt + 1, &alone[i]).ok());
+  }
+  bool failed = true;
+  for (int fail_at = 0; failed; ++fail_at) {
+    ASSERT_LT(fail_at, 100);
+    std::vector<KvSequence> sequences;
+    std::vector<float> logits;
+    for (size_t i = 0; i < 2; ++i) {
+      sequences.push_back(engine.NewSequence());
+      ASSERT_TRUE(Extend(&rig, &sequences[i], tokens[i], kPrompt, &logits).ok());
+    }
+    ASSERT_FALSE(sequences[0].swapped_blocks().empty());
+    // The first comes back, and the second goes: or not.
+    int operation = 0;
+    rig.hook = [&](const StepContext&) {
+      return operation++ == fail_at ? Fail(GetParam()) : absl::OkStatus();
+    };
+    const absl::Status status = Extend(&rig, &sequences[0], tokens[0], kPrompt + 1, &logits);
+    rig.hook = nullptr;
+    failed = operation > fail_at;
+    EXPECT_EQ(status.code(), failed ? CodeOf(GetParam()) : absl::StatusCode::kOk) << status;
+    if (failed) {
+      EXPECT_EQ(sequences[0].length(), kPrompt);
+    }
+    if (fail_at == 0) {  // copying to the host
+      EXPECT_LT(sequences[1].length(), kPrompt);
+      EXPECT_TRUE(sequences[1].swapped_blocks().empty());
+    } else {
+      EXPECT_EQ(sequences[1].length(), kPrompt);
+      EXPECT_FALSE(sequences[1].swapped_blocks().empty());
+    }
+    ASSERT_TRUE(engine.CheckInvariants().ok()) << engine.CheckInvariants();
+    for (size_t i = 0; i < 2; ++i) {
+      sequences[i].Truncate(kPrompt);
+      ASSERT_TRUE(Extend(&rig, &sequences[i], tokens[i], kPrompt + 1, &logits).ok());
+      EXPECT_TRUE(SameBits(logits, alone[i])) << "operation " << fail_at << ", sequence " << i;
+    }
+    sequences.clear();
+    ASSERT_EQ(rig.blocks_in_use(), 0);
+    ASSERT_EQ(engine.swap().free_blocks, engine.swap().blocks);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryWay, SwapTest,
+                         testing::Values(Failure::kStatus, Failure::kBadAlloc,
+                                         Failure::kException));
+
 TEST(EngineTest, ASequenceThatNoCacheCouldHoldFailsWithTheBytesThatAreMissing) {
   Rig rig({.kv_blocks = 3});
   Engine& engine = rig.engine();

@@ -37,6 +37,9 @@ class Hooked final : public ForwardingBackend {
   absl::Status CopyBlocks(const StepContext& context, const CopyBlocksParams& params) override {
     return Run(context, [&] { return to().CopyBlocks(context, params); });
   }
+  absl::Status SwapBlocks(const StepContext& context, const SwapBlocksParams& params) override {
+    return Run(context, [&] { return to().SwapBlocks(context, params); });
+  }
   absl::Status ForEachOnHost(int64_t count, absl::FunctionRef<void(int64_t)> body) override {
     const CancelToken never;
     const StepContext context{{}, &never};

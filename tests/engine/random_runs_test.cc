@@ -25,8 +25,12 @@ constexpr int kThreadedRuns = 10;
 
 constexpr int64_t kMaxContext = 256;  // eight blocks of the ten
 
-RigOptions Small(Scheduler scheduler) {
+// Room for five blocks of the tiny model, of 8 KiB and what is kept of them.
+constexpr uint64_t kSomeSwap = 5 * (8192 + 64);
+
+RigOptions Small(Scheduler scheduler, uint64_t swap_bytes = 0) {
   RigOptions options;
+  options.request.swap_bytes = swap_bytes;
   options.request.kv_cache_tokens = 320;
   options.request.max_context = kMaxContext;
   options.request.max_batch_tokens = 24;
@@ -101,7 +105,8 @@ class ManualRun {
       return Below(400) == 0 ? absl::DataLossError("injected") : absl::OkStatus();
     };
     actors_.push_back(std::make_unique<Actor>(rig_.engine().NewSequence()));
-    const size_t operations = 20 + Below(60);
+    // Longer where sequences are to come back that were swapped out.
+    const size_t operations = (rig_.engine().swap().blocks > 0 ? 150 : 20) + Below(60);
     for (size_t i = 0; i < operations && !testing::Test::HasFatalFailure(); ++i) {
       Act(Below(actors_.size()));
       const absl::Status invariants = rig_.engine().CheckInvariants();
@@ -111,6 +116,7 @@ class ManualRun {
     actors_.clear();
     ASSERT_EQ(rig_.blocks_in_use(), 0);
     ASSERT_EQ(rig_.engine().waiting(), 0u);
+    ASSERT_EQ(rig_.engine().swap().free_blocks, rig_.engine().swap().blocks);
   }
 
   const std::set<absl::StatusCode>& outcomes() const { return outcomes_; }
@@ -233,12 +239,16 @@ class ManualRun {
   std::set<absl::StatusCode> outcomes_;
 };
 
+// Half of the runs with less memory to swap to than they would use.
 TEST(RandomRunsTest, SteppedByHand) {
   const uint64_t seed = std::random_device{}();
-  Rig rig(Small(Scheduler::kManual));
+  Rig plain(Small(Scheduler::kManual));
+  Rig swapping(Small(Scheduler::kManual, kSomeSwap));
+  ASSERT_EQ(swapping.engine().swap().blocks, 5);
   Alone alone;
   std::set<absl::StatusCode> outcomes;
   for (int run = 0; run < kRuns; ++run) {
+    Rig& rig = run % 2 == 0 ? plain : swapping;
     SCOPED_TRACE(testing::Message() << "seed " << seed + static_cast<uint64_t>(run));
     ManualRun one(&rig, &alone, seed + static_cast<uint64_t>(run));
     one.Run();
@@ -246,14 +256,23 @@ TEST(RandomRunsTest, SteppedByHand) {
     outcomes.insert(one.outcomes().begin(), one.outcomes().end());
   }
   EXPECT_EQ(outcomes.size(), 4u);  // each kind of end was seen
+  const SwapStatistics swap = swapping.engine().swap();
+  EXPECT_GT(swap.out_blocks, kRuns / 20);
+  EXPECT_GT(swap.in_blocks, kRuns / 50);
+  EXPECT_GT(swap.dropped_blocks, kRuns / 50);
+  EXPECT_EQ(plain.engine().swap().out_blocks, 0);
 }
 
 // Several threads, each with sequences of its own and a canceller, on an engine that steps by
 // itself.
-TEST(RandomRunsTest, InThreads) {
+class RandomRunsInThreadsTest : public testing::TestWithParam<uint64_t> {};
+
+INSTANTIATE_TEST_SUITE_P(Swap, RandomRunsInThreadsTest, testing::Values(0, kSomeSwap));
+
+TEST_P(RandomRunsInThreadsTest, KeepTheirBits) {
   const uint64_t seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
-  Rig rig(Small(Scheduler::kBackground));
+  Rig rig(Small(Scheduler::kBackground, GetParam()));
   Engine& engine = rig.engine();
   const auto converse = [&engine](uint64_t own_seed) {
     std::mt19937_64 random(own_seed);
@@ -307,9 +326,11 @@ TEST(RandomRunsTest, InThreads) {
       }
     }
     ASSERT_EQ(rig.blocks_in_use(), 0);
+    ASSERT_EQ(engine.swap().free_blocks, engine.swap().blocks);
     const absl::Status invariants = engine.CheckInvariants();
     ASSERT_TRUE(invariants.ok()) << invariants;
   }
+  EXPECT_EQ(engine.swap().in_blocks > 0, GetParam() > 0);
 }
 
 }  // namespace

@@ -48,6 +48,35 @@ TEST(ScheduleTest, PromptsShareTheirRowsInOrder) {
   EXPECT_EQ(shares[2].logit_rows, 0);
 }
 
+TEST(ScheduleTest, BriefPromptsComeFirstWhereMoreOfThemWaitThanReplies) {
+  const auto come_first = [](std::vector<Demand> demands) {
+    return BriefPromptsComeFirst(demands, 64);
+  };
+  EXPECT_FALSE(come_first({kDecode, Prompt(20)}));
+  EXPECT_TRUE(come_first({kDecode, Prompt(20), Prompt(64)}));
+  EXPECT_FALSE(come_first({kDecode, Prompt(20), Prompt(65)}));  // no step reads it whole
+  EXPECT_FALSE(come_first({kDecode, kDecode, Prompt(20), Prompt(20)}));
+  EXPECT_FALSE(come_first({Prompt(1000)}));
+  Demand begun = Prompt(20);
+  begun.begun = true;  // the end of a long one
+  EXPECT_FALSE(come_first({kDecode, Prompt(20), begun}));
+  Demand held = Prompt(0);
+  EXPECT_FALSE(come_first({kDecode, Prompt(20), held}));
+
+  // Long ones keep the pace meanwhile, wherever they stand.
+  StepBudget budget = {64, 63, 8, 8};
+  budget.long_rows = 10;
+  budget.brief = 64;
+  const auto shares = SharesOf({Prompt(1000), begun, Prompt(20), Prompt(25), kDecode}, budget);
+  ASSERT_EQ(shares.size(), 4u);
+  EXPECT_EQ(shares[0].demand, 4u);
+  EXPECT_EQ(shares[1].demand, 0u);
+  EXPECT_EQ(shares[1].rows, 10);
+  EXPECT_EQ(shares[2].rows, 20);
+  EXPECT_EQ(shares[2].logit_rows, 1);
+  EXPECT_EQ(shares[3].rows, 25);
+}
+
 TEST(ScheduleTest, AStepEndsWhereItsLogitsDo) {
   // All logits of 100 positions, after 10 whose logits nobody wants.
   const auto shares = SharesOf({{false, 110, 10}}, {512, 512, 4, 4});
@@ -186,6 +215,19 @@ TEST(PrefillPacerTest, APromptLeavesTheReplyItsPace) {
     std::sort(times.begin(), times.end());
     EXPECT_LT(times[times.size() * 97 / 100], 3 * 0.02) << row_seconds;
   }
+}
+
+TEST(PrefillPacerTest, AStepThatItDidNotAllowTeachesNothing) {
+  PrefillPacer pacer(512);
+  for (int i = 0; i < 10; ++i) pacer.Record(1, 0, 0.02, 0);
+  for (int i = 0; i < 20; ++i) {
+    const int32_t rows = pacer.rows(1, 0);
+    pacer.Record(1, rows, 0.02 + 0.0002 * rows, 0);
+  }
+  const int32_t settled = pacer.rows(1, 0);
+  EXPECT_GT(settled, 50);
+  pacer.Record(4, 500, 1.2, 0);
+  EXPECT_EQ(pacer.rows(1, 0), settled);
 }
 
 TEST(PrefillPacerTest, AStepThatADecodeMissedByAMomentStaysShort) {

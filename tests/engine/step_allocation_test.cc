@@ -1,5 +1,6 @@
-// A step allocates nothing: not while prompts are read in chunks, not while replies come, not on
-// the threads of the backend, whatever the formats.
+// A step allocates nothing: not while prompts are read in chunks, not while replies come, not where
+// sequences take each other's blocks, not while it is traced, not on the threads of the backend,
+// whatever the formats.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -28,7 +29,12 @@ struct Formats {
   RopeScaling scaling = RopeScaling::kDefault;
 };
 
-std::unique_ptr<Engine> MakeEngine(const Formats& formats, int threads) {
+struct Memory {
+  int64_t kv_cache_tokens = 8192;
+  uint64_t swap_blocks = 0;
+};
+
+std::unique_ptr<Engine> MakeEngine(const Formats& formats, int threads, Memory memory = {}) {
   ModelConfig config =
       *LoadModelConfig(std::string(LLMCORE_SOURCE_DIR) + "/examples/models/abacus");
   config.rope.scaling = formats.scaling;
@@ -43,7 +49,11 @@ std::unique_ptr<Engine> MakeEngine(const Formats& formats, int threads) {
   request.weight_format = formats.weights;
   request.activation_format = formats.activations;
   request.kv_format = formats.kv;
-  request.kv_cache_tokens = 8192;
+  request.kv_cache_tokens = memory.kv_cache_tokens;
+  request.swap_bytes =
+      memory.swap_blocks * ((*backend)->KvBlockBytes(KvShapeOf(config, formats.kv)) *
+                                static_cast<uint64_t>(config.num_layers) +
+                            BlockPool::HostBytesPerBlock({.prefix_cache = false}));
   request.max_batch_tokens = 64;
   const auto plan = PlanMemory(config, request, **backend, /*enforce_budget=*/true);
   EXPECT_TRUE(plan.ok()) << plan.status();
@@ -125,6 +135,43 @@ TEST_P(StepAllocationTest, StepsOfSeveralSequencesAllocateNothing) {
   EXPECT_EQ(failures, 0);
   EXPECT_TRUE(any);
   EXPECT_EQ(counts[1] - counts[0], 0u);
+}
+
+// Two sequences of which one fits, so that each takes the blocks of the other: with places for all
+// of them in the host's memory, for some and for none. Steps are traced.
+TEST_P(StepAllocationTest, StepsThatTakeBlocksOfOthersAllocateNothing) {
+  constexpr int64_t kPrompt = 300;
+  for (const uint64_t places : {20, 2, 0}) {
+    SCOPED_TRACE(testing::Message() << places << " places");
+    const auto engine =
+        MakeEngine(GetParam(), /*threads=*/2, {.kv_cache_tokens = 480, .swap_blocks = places});
+    engine->SetTrace(true);
+    const auto ignore = [](int64_t, std::span<const float>) {};
+    std::vector<int32_t> tokens[2] = {Tokens(), Tokens()};
+    tokens[1][0] = 18;  // they have nothing in common
+    KvSequence sequences[2] = {engine->NewSequence(), engine->NewSequence()};
+    const auto extend = [&](size_t which, int64_t end) {
+      return engine->Extend(&sequences[which], tokens[which], end, end - 1, nullptr, ignore);
+    };
+    for (size_t which = 0; which < 2; ++which) {
+      sequences[which].PrepareTable(kPrompt + 10);
+      ASSERT_TRUE(extend(which, kPrompt).ok());
+    }
+    const SwapStatistics begin = engine->swap();
+    const uint64_t before = test::AllocationCount();
+    absl::Status status;
+    for (int64_t end = kPrompt + 1; end <= kPrompt + 10 && status.ok(); ++end) {
+      status = extend(0, end);
+      if (status.ok()) status = extend(1, end);
+    }
+    const uint64_t allocated = test::AllocationCount() - before;
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_EQ(allocated, 0u);
+    // It was about something.
+    const SwapStatistics end = engine->swap();
+    EXPECT_EQ(end.in_blocks > begin.in_blocks, places > 0);
+    EXPECT_EQ(end.dropped_blocks > begin.dropped_blocks, places < 20);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -34,6 +34,16 @@ class PlanTest(ProgramTest):
                     "limit_bytes", "fits", "largest_context", "largest_batch"]:
             self.assertIn(key, plan)
 
+    def test_memory_to_swap_to_is_part_of_it(self):
+        model = ["--model", "llama-3.2-1b"]
+        plan = self.plan(*model, "--swap", "1G")
+        self.assertEqual(plan["swap_blocks"], 1023)  # of 1 MiB and 64 bytes
+        self.assertEqual(plan["bytes"]["swap"], 1023 * (MIB + 64))
+        self.assertEqual(plan["total_bytes"], sum(plan["bytes"].values()))
+        self.assertIn("\nswap ", self.succeed("plan", *model, "--swap", "1G").decode())
+        self.assertNotIn("\nswap ", self.succeed("plan", *model).decode())
+        self.fail_with("plan", *model, "--swap", "1", says=["swap_bytes = 1 hold no block"])
+
     def test_says_what_does_not_fit(self):
         self.assertIn("does not fit in 1.0 MiB of budget",
                       self.succeed("plan", "--memory-budget", "1M").decode())

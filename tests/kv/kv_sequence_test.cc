@@ -12,9 +12,11 @@ namespace {
 
 constexpr int32_t kBlockTokens = 16;
 
-std::shared_ptr<KvSequences> Sequences(int32_t blocks) {
-  return std::make_shared<KvSequences>(std::make_shared<BlockPool>(blocks, /*block_bytes=*/100),
-                                       kBlockTokens);
+// `places`: for blocks that are swapped out.
+std::shared_ptr<KvSequences> Sequences(int32_t blocks, int32_t places = 0) {
+  return std::make_shared<KvSequences>(
+      std::make_shared<BlockPool>(blocks, /*block_bytes=*/100), kBlockTokens,
+      places == 0 ? nullptr : std::make_unique<BlockPool>(places, /*block_bytes=*/100));
 }
 
 // Room for the block table of a step.
@@ -124,6 +126,133 @@ TEST(KvSequenceTest, ADroppedReservationLeavesNoTrace) {
   EXPECT_EQ(all->pool().references(first.blocks()[1]), 1);
 }
 
+// Takes the blocks of a sequence for another, which has none.
+void Take(const std::shared_ptr<KvSequences>& all, int32_t blocks) {
+  KvSequence other(all);
+  other.BeginRequest(0);
+  ASSERT_TRUE(all->MakeRoom(other, int64_t{blocks} * kBlockTokens, /*urgent=*/false));
+}
+
+TEST(KvSequenceTest, BlocksThatAreTakenGoToTheHostAndComeBack) {
+  const auto all = Sequences(4, 3);
+  KvSequence sequence(all);
+  Extend(&sequence, 60);
+  const std::vector<BlockId> before(sequence.blocks().begin(), sequence.blocks().end());
+  Take(all, 2);
+  EXPECT_EQ(sequence.length(), 60);
+  EXPECT_EQ(sequence.blocks().size(), 2u);
+  ASSERT_EQ(sequence.swapped_blocks().size(), 2u);
+  // From the last to the first.
+  EXPECT_EQ(std::vector<BlockId>(all->swap_out_blocks().begin(), all->swap_out_blocks().end()),
+            (std::vector<BlockId>{before[3], before[2]}));
+  EXPECT_EQ(all->swap_out_places()[0], sequence.swapped_blocks()[1]);
+  EXPECT_EQ(all->swap_out_places()[1], sequence.swapped_blocks()[0]);
+  all->SettleSwapOut(/*copied=*/true);
+  EXPECT_TRUE(all->swap_out_blocks().empty());
+  EXPECT_EQ(all->swap_statistics().out_blocks, 2);
+  EXPECT_EQ(all->swap_statistics().free_blocks, 1);
+  ASSERT_TRUE(all->CheckInvariants().ok()) << all->CheckInvariants();
+  {
+    Table table;
+    auto reservation = sequence.Reserve(61, table);
+    ASSERT_TRUE(reservation.ok()) << reservation.status();
+    EXPECT_EQ(reservation->swapped_in().size(), 2u);
+    EXPECT_EQ(reservation->swapped_in()[0], reservation->blocks()[2]);
+    EXPECT_LT(reservation->copy().from, 0);
+  }
+  EXPECT_EQ(sequence.swapped_blocks().size(), 2u);  // as it was
+  Extend(&sequence, 61);
+  EXPECT_EQ(sequence.blocks().size(), 4u);
+  EXPECT_TRUE(sequence.swapped_blocks().empty());
+  EXPECT_EQ(all->swap_statistics().in_blocks, 2);
+  EXPECT_EQ(all->swap_statistics().free_blocks, 3);
+  EXPECT_EQ(all->swap_statistics().dropped_blocks, 0);
+}
+
+TEST(KvSequenceTest, TheFirstOfTheBlocksThatAreTakenGetThePlaces) {
+  const auto all = Sequences(6, 2);
+  KvSequence sequence(all);
+  Extend(&sequence, 6 * kBlockTokens);
+  Take(all, 3);  // blocks 3 to 5, of which 5 finds no place
+  EXPECT_EQ(sequence.length(), 5 * kBlockTokens);
+  EXPECT_EQ(sequence.swapped_blocks().size(), 2u);
+  EXPECT_EQ(all->swap_statistics().dropped_blocks, 1);
+  all->SettleSwapOut(/*copied=*/true);
+  Take(all, 5);  // 1 and 2 come before those that have the places
+  EXPECT_EQ(sequence.length(), 3 * kBlockTokens);
+  EXPECT_EQ(sequence.blocks().size(), 1u);
+  EXPECT_EQ(sequence.swapped_blocks().size(), 2u);
+  EXPECT_EQ(all->swap_statistics().dropped_blocks, 3);
+  EXPECT_EQ(all->swap_statistics().free_blocks, 0);
+  all->SettleSwapOut(/*copied=*/true);
+  ASSERT_TRUE(all->CheckInvariants().ok()) << all->CheckInvariants();
+}
+
+TEST(KvSequenceTest, BlocksThatWereNotCopiedAreComputedAgain) {
+  const auto all = Sequences(4, 4);
+  KvSequence sequence(all);
+  Extend(&sequence, 60);
+  Take(all, 1);
+  all->SettleSwapOut(/*copied=*/true);
+  Take(all, 3);
+  KvSequence fork = sequence.Fork();
+  all->SettleSwapOut(/*copied=*/false);
+  for (const KvSequence* const one : {&sequence, &fork}) {
+    EXPECT_EQ(one->length(), kBlockTokens);
+    EXPECT_EQ(one->blocks().size(), 1u);
+    EXPECT_TRUE(one->swapped_blocks().empty());
+  }
+  EXPECT_EQ(all->swap_statistics().free_blocks, 4);
+  ASSERT_TRUE(all->CheckInvariants().ok()) << all->CheckInvariants();
+}
+
+TEST(KvSequenceTest, BlocksThatOthersHoldAreNotSwappedOut) {
+  const auto all = Sequences(6, 6);
+  KvSequence first(all);
+  Extend(&first, 40);
+  KvSequence second = first.Fork();
+  Extend(&second, 60);  // shares two blocks, has two
+  // Of the one that comes first, what is shared is lost, and so what follows it.
+  Take(all, 6);
+  EXPECT_EQ(first.length(), 0);
+  EXPECT_EQ(second.length(), 60);
+  EXPECT_EQ(second.swapped_blocks().size(), 4u);
+  EXPECT_EQ(all->swap_statistics().dropped_blocks, 3);
+  all->SettleSwapOut(/*copied=*/true);
+  ASSERT_TRUE(all->CheckInvariants().ok()) << all->CheckInvariants();
+}
+
+TEST(KvSequenceTest, PlacesAreGivenBack) {
+  const auto all = Sequences(4, 4);
+  const auto free_places = [&] { return all->swap_statistics().free_blocks; };
+  {
+    KvSequence sequence(all);
+    Extend(&sequence, 60);
+    Take(all, 4);
+    all->SettleSwapOut(/*copied=*/true);
+    EXPECT_EQ(free_places(), 0);
+    KvSequence fork = sequence.Fork();
+    EXPECT_EQ(free_places(), 0);
+    sequence.Truncate(40);
+    EXPECT_EQ(sequence.length(), 40);
+    EXPECT_EQ(sequence.swapped_blocks().size(), 3u);
+    EXPECT_EQ(free_places(), 0);  // the fork has it
+    fork.Truncate(33);
+    EXPECT_EQ(free_places(), 1);
+    fork.Truncate(32);
+    EXPECT_EQ(free_places(), 1);
+    sequence.Truncate(0);
+    EXPECT_EQ(free_places(), 2);
+    Extend(&fork, 33);  // brings its blocks back
+    EXPECT_EQ(free_places(), 4);
+    Take(all, 4);
+    all->SettleSwapOut(/*copied=*/true);
+    EXPECT_EQ(free_places(), 1);
+  }
+  EXPECT_EQ(free_places(), 4);
+  EXPECT_EQ(all->pool().free_blocks(), 4);
+}
+
 // Sanitizers, which builds with assertions have, make everything ten times slower.
 #ifdef NDEBUG
 constexpr int kOperations = 100000;
@@ -139,11 +268,14 @@ struct Modelled {
   bool pinned = false;
 };
 
-// Random operations against that reference, and a memory that stores what was written by block:
-// whatever the order, a sequence reads back what it wrote, but for an end that it lost to another.
+// Random operations against that reference, and a memory that stores what was written by block,
+// and likewise by place in the host's memory: whatever the order, a sequence reads back what it
+// wrote, but for an end that it lost to another.
 class RandomOperations {
  public:
-  explicit RandomOperations(uint64_t seed) : random_(seed) { Add(KvSequence(all_)); }
+  RandomOperations(uint64_t seed, int32_t places) : random_(seed), all_(Sequences(24, places)) {
+    Add(KvSequence(all_));
+  }
 
   void Run(int operation) {
     const size_t i = Below(sequences_.size());
@@ -191,17 +323,19 @@ class RandomOperations {
     for (size_t s = 0; s < sequences_.size(); ++s) {
       const Modelled& one = sequences_[s];
       ASSERT_EQ(static_cast<size_t>(one.kv.length()), one.content.size()) << "sequence " << s;
+      std::vector<const std::vector<int>*> stored;
+      for (const BlockId block : one.kv.blocks()) stored.push_back(&memory_[block]);
+      for (const BlockId place : one.kv.swapped_blocks()) stored.push_back(&host_[place]);
       for (size_t p = 0; p < one.content.size(); ++p) {
-        ASSERT_EQ(memory_[one.kv.blocks()[p / kBlockTokens]][p % kBlockTokens], one.content[p])
+        ASSERT_EQ((*stored[p / kBlockTokens])[p % kBlockTokens], one.content[p])
             << "operation " << operation << ", sequence " << s << ", position " << p;
       }
     }
   }
 
-  int32_t FreeBlocksAfterAll() {
-    sequences_.clear();
-    return all_->pool().free_blocks();
-  }
+  void EndAll() { sequences_.clear(); }
+  int32_t free_blocks() const { return all_->pool().free_blocks(); }
+  SwapStatistics swap() const { return all_->swap_statistics(); }
   int preemptions() const { return preemptions_; }
 
  private:
@@ -217,6 +351,11 @@ class RandomOperations {
     std::vector<BlockId> table(one->kv.BlocksFor(end));
     auto reservation = one->kv.Reserve(end, table);
     if (!reservation.ok()) return;
+    const std::span<const BlockId> places = one->kv.swapped_blocks();
+    ASSERT_EQ(places.size(), reservation->swapped_in().size());
+    for (size_t i = 0; i < places.size(); ++i) {
+      memory_[reservation->swapped_in()[i]] = host_[places[i]];
+    }
     const BlockCopy copy = reservation->copy();
     if (copy.from >= 0) memory_[copy.to] = memory_[copy.from];
     for (int64_t p = length; p < end; ++p) {
@@ -231,6 +370,13 @@ class RandomOperations {
 
   void MakeRoom(Modelled* claimant, int64_t end) {
     const bool made = all_->MakeRoom(claimant->kv, end, Below(2) == 0);
+    const bool copied = Below(4) != 0;  // or else the step failed before
+    for (size_t i = 0; copied && i < all_->swap_out_blocks().size(); ++i) {
+      host_[all_->swap_out_places()[i]] = memory_[all_->swap_out_blocks()[i]];
+    }
+    const bool swapped = !all_->swap_out_blocks().empty();
+    all_->SettleSwapOut(copied);
+    ASSERT_TRUE(made || !swapped);
     for (Modelled& other : sequences_) {
       const auto length = static_cast<size_t>(other.kv.length());
       if (length == other.content.size()) continue;
@@ -247,23 +393,33 @@ class RandomOperations {
   }
 
   std::mt19937_64 random_;
-  const std::shared_ptr<KvSequences> all_ = Sequences(24);
+  const std::shared_ptr<KvSequences> all_;
   std::vector<Modelled> sequences_;
   std::map<BlockId, std::vector<int>> memory_;
+  std::map<BlockId, std::vector<int>> host_;
   int preemptions_ = 0;
 };
 
 TEST(KvSequenceTest, SequencesKeepTheirContentWhateverTheOthersDo) {
   const uint64_t seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
-  RandomOperations operations(seed);
-  for (int operation = 0; operation < kOperations; ++operation) {
-    operations.Run(operation);
-    operations.Check(operation);
-    if (HasFatalFailure()) return;
+  for (const int32_t places : {0, 3, 12}) {
+    SCOPED_TRACE(testing::Message() << places << " places in the host's memory");
+    RandomOperations operations(seed, places);
+    for (int operation = 0; operation < kOperations; ++operation) {
+      operations.Run(operation);
+      operations.Check(operation);
+      if (HasFatalFailure()) return;
+    }
+    EXPECT_GT(operations.preemptions(), kOperations / 1000);
+    if (places > 0) {
+      EXPECT_GT(operations.swap().out_blocks, kOperations / 1000);
+      EXPECT_GT(operations.swap().in_blocks, kOperations / 1000);
+    }
+    operations.EndAll();
+    EXPECT_EQ(operations.free_blocks(), 24);
+    EXPECT_EQ(operations.swap().free_blocks, places);
   }
-  EXPECT_GT(operations.preemptions(), kOperations / 1000);
-  EXPECT_EQ(operations.FreeBlocksAfterAll(), 24);
 }
 
 }  // namespace

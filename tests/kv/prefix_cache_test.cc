@@ -320,5 +320,49 @@ TEST(PoolSnapshotTest, WhatIsBrokenIsFound) {
   EXPECT_FALSE(CheckReferences(good, std::vector{holder.blocks(), holder.blocks()}).ok());
 }
 
+TEST(PrefixCacheTest, BlocksThatAreSwappedOutAreTakenFromTheIndexWhereItHasThem) {
+  const auto pool = Pool(8);
+  const auto all = std::make_shared<KvSequences>(
+      pool, kBlockTokens, std::make_unique<BlockPool>(/*blocks=*/8, /*block_bytes=*/100));
+  const Tokens tokens = Range(0, 40);
+  KvSequence sequence(all);
+  EXPECT_EQ(Read(&sequence, Range(0, 18)), 18);
+  {
+    KvSequence other(all);
+    other.BeginRequest(0);
+    ASSERT_TRUE(all->MakeRoom(other, 7 * kBlockTokens, /*urgent=*/false));
+    all->SettleSwapOut(/*copied=*/true);
+  }
+  EXPECT_EQ(sequence.length(), 18);
+  EXPECT_EQ(sequence.blocks().size(), 1u);
+  EXPECT_EQ(all->swap_statistics().free_blocks, 4);
+  // Of the four blocks that nobody has taken since, three are known.
+  sequence.AdoptPrefix(std::span(tokens).first(12));
+  EXPECT_EQ(sequence.length(), 18);
+  EXPECT_EQ(sequence.blocks().size(), 3u);
+  EXPECT_EQ(all->swap_statistics().free_blocks, 6);
+  ASSERT_TRUE(all->CheckInvariants().ok()) << all->CheckInvariants();
+  EXPECT_EQ(Read(&sequence, Range(0, 20)), 2);
+  EXPECT_EQ(sequence.blocks().size(), 5u);
+  EXPECT_EQ(all->swap_statistics().free_blocks, 8);
+  EXPECT_EQ(all->swap_statistics().in_blocks, 1);
+  ASSERT_TRUE(all->CheckInvariants().ok()) << all->CheckInvariants();
+
+  // One of which only some positions were there becomes whole.
+  sequence.Truncate(18);
+  {
+    KvSequence other(all);
+    other.BeginRequest(0);
+    ASSERT_TRUE(all->MakeRoom(other, 4 * kBlockTokens, /*urgent=*/false));
+    all->SettleSwapOut(/*copied=*/true);
+  }
+  ASSERT_EQ(sequence.swapped_blocks().size(), 1u);
+  sequence.AdoptPrefix(std::span(tokens).first(20));
+  EXPECT_EQ(sequence.length(), 20);
+  EXPECT_TRUE(sequence.swapped_blocks().empty());
+  EXPECT_EQ(all->swap_statistics().free_blocks, 8);
+  ASSERT_TRUE(all->CheckInvariants().ok()) << all->CheckInvariants();
+}
+
 }  // namespace
 }  // namespace llmcore::core

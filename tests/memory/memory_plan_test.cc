@@ -16,8 +16,9 @@ TEST(MemoryPlanTest, JsonSaysWhatThePlanSays) {
   const auto json = ParseJson(plan.ToJson());
   ASSERT_TRUE(json.ok()) << json.status() << plan.ToJson();
   const JsonObject& object = **json->AsObject();
-  EXPECT_EQ(object.GetInt("total_bytes").value(), int64_t{31} << 40);
+  EXPECT_EQ(object.GetInt("total_bytes").value(), int64_t{63} << 40);
   EXPECT_EQ((*object.GetObject("bytes"))->GetInt("kv_cache").value(), int64_t{1} << 41);
+  EXPECT_EQ((*object.GetObject("bytes"))->GetInt("swap").value(), int64_t{1} << 45);
   EXPECT_EQ(object.GetInt("kv_cache_tokens").value(), 224);
   EXPECT_EQ(object.GetString("device").value(), "cpu");
 }

@@ -121,6 +121,7 @@ absl::StatusOr<MemoryPlan> PlanOf(const Subject& subject, const ModelOptions& op
   request.max_batch_tokens = options.max_batch_tokens;
   request.max_batch_sequences = options.max_batch_sequences;
   request.prefix_cache = options.prefix_cache;
+  request.swap_bytes = options.swap_bytes;
   Ledger ledger;
   const auto backend = LedgerBackend(options.threads, /*reserve_only=*/false, &ledger);
   absl::StatusOr<MemoryPlan> plan = PlanMemory(subject.config, request, *backend, load);
@@ -150,7 +151,13 @@ void ExpectAllocates(const Subject& subject, const MemoryPlan& plan, int threads
                           BytesOf(plan, MemoryCategory::kKvCache),
                           BytesOf(plan, MemoryCategory::kActivations),
                           BytesOf(plan, MemoryCategory::kWorkspace)));
-  EXPECT_THAT(ledger.host, ElementsAre(BytesOf(plan, MemoryCategory::kHost)));
+  if (plan.swap_blocks == 0) {
+    EXPECT_EQ(BytesOf(plan, MemoryCategory::kSwap), 0u);
+    EXPECT_THAT(ledger.host, ElementsAre(BytesOf(plan, MemoryCategory::kHost)));
+  } else {
+    EXPECT_THAT(ledger.host, ElementsAre(BytesOf(plan, MemoryCategory::kHost),
+                                         BytesOf(plan, MemoryCategory::kSwap)));
+  }
   if (checkpoint.has_value()) {
     uint64_t mapped = 0;
     for (const TensorView* const tensor : checkpoint->tensors()) {
@@ -249,6 +256,8 @@ ModelOptions ChooseOptions(const ModelConfig& config, WeightFormat weights, KvFo
   }
   options.threads = chooser->OneOf({1, 2, 3});
   options.prefix_cache = chooser->OneOf({false, true});
+  options.swap_bytes =
+      chooser->OneOf({uint64_t{0}, (uint64_t{32} << 20) + chooser->Below(1 << 20)});
   using Tokens = std::optional<int32_t>;
   options.max_batch_tokens = chooser->OneOf({Tokens(), Tokens(1), Tokens(7), Tokens(600)});
   options.max_batch_sequences = chooser->OneOf({Tokens(), Tokens(1), Tokens(3), Tokens(64)});
@@ -270,13 +279,14 @@ ModelOptions ChooseOptions(const ModelConfig& config, WeightFormat weights, KvFo
 
 std::string Describe(const Subject& subject, const ModelOptions& options) {
   const auto text = [](auto value) { return value.has_value() ? absl::StrCat(*value) : "default"; };
-  return absl::StrCat(
-      subject.name, options.prefix_cache ? ", prefix cache" : "", ", weights ",
-      WeightFormatName(options.weight_format), ", kv ", KvFormatName(options.kv_format),
-      ", activations ", ActivationFormatName(options.activation_format), ", threads ",
-      options.threads, ", context ", text(options.max_context), ", batch tokens ",
-      text(options.max_batch_tokens), ", sequences ", text(options.max_batch_sequences),
-      ", kv tokens ", text(options.kv_cache_tokens), ", budget ", text(options.memory_budget));
+  return absl::StrCat(subject.name, options.prefix_cache ? ", prefix cache" : "", ", swap ",
+                      options.swap_bytes, ", weights ", WeightFormatName(options.weight_format),
+                      ", kv ", KvFormatName(options.kv_format), ", activations ",
+                      ActivationFormatName(options.activation_format), ", threads ",
+                      options.threads, ", context ", text(options.max_context), ", batch tokens ",
+                      text(options.max_batch_tokens), ", sequences ",
+                      text(options.max_batch_sequences), ", kv tokens ",
+                      text(options.kv_cache_tokens), ", budget ", text(options.memory_budget));
 }
 
 void CheckCombination(const Subject& subject, const ModelOptions& options, uint64_t spare) {
@@ -381,6 +391,43 @@ TEST(PlanTest, QuantizedCachesTakeTheirBitsAndAQuarterMore) {
     const double values = 8192.0 * 32 * 2 * 8 * 128;
     EXPECT_EQ(static_cast<double>(BytesOf(*plan, MemoryCategory::kKvCache)) * 8 / values, bits)
         << KvFormatName(format);
+  }
+}
+
+TEST(PlanTest, SwapMemoryHasTheWholeBlocksThatItsBytesHold) {
+  ModelOptions options;
+  options.device = "cpu";
+  options.kv_cache_tokens = 8192;
+  const auto without = Model::PlanSynthetic("llama-3.2-1b", options);
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_EQ(without->swap_blocks, 0);
+  const uint64_t block = without->kv_block_bytes;
+  EXPECT_EQ(block, uint64_t{2} * 16 * 32 * 8 * 64 * 2);
+  constexpr uint64_t kKept = 64;  // of each, beside it
+  for (const auto& [bytes, blocks] :
+       {std::pair(block + kKept, 1), std::pair(2 * (block + kKept) - 1, 1),
+        std::pair(100 * (block + kKept), 100), std::pair(100 * (block + kKept) + 7, 100)}) {
+    options.swap_bytes = bytes;
+    const auto plan = Model::PlanSynthetic("llama-3.2-1b", options);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    EXPECT_EQ(plan->swap_blocks, blocks);
+    EXPECT_EQ(BytesOf(*plan, MemoryCategory::kSwap),
+              static_cast<uint64_t>(blocks) * (block + kKept));
+    // What a step notes of the blocks that come back is the host's.
+    const uint64_t notes = 2 * sizeof(BlockId) * static_cast<uint64_t>(plan->kv_blocks);
+    EXPECT_EQ(plan->total(),
+              without->total() + notes + static_cast<uint64_t>(blocks) * (block + kKept));
+  }
+  for (const uint64_t bytes : {uint64_t{1}, block + kKept - 1}) {
+    options.swap_bytes = bytes;
+    const absl::Status status = Model::PlanSynthetic("llama-3.2-1b", options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  }
+  for (const uint64_t bytes : {uint64_t{1} << 50, ~uint64_t{0}}) {
+    options.swap_bytes = bytes;
+    const auto plan = Model::PlanSynthetic("llama-3.2-1b", options);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    EXPECT_LE(BytesOf(*plan, MemoryCategory::kSwap), bytes);
   }
 }
 

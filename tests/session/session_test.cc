@@ -283,6 +283,38 @@ TEST_F(SavedSessionTest, AnotherModelIsRefusedAndASmallCacheComputesAgain) {
   EXPECT_TRUE(SameBits(expected, std::vector<float>(logits->begin(), logits->end())));
 }
 
+TEST_F(SavedSessionTest, HasWhatIsSwappedOut) {
+  const auto tokens = RandomTokens(100, 4, 500);
+  ModelOptions small;
+  small.kv_cache_tokens = 128;
+  small.max_context = 128;
+  small.swap_bytes = uint64_t{1} << 20;
+  const auto model = Load(small);
+  const auto session = NewSession(model);
+  ASSERT_TRUE(session->AppendTokens(tokens).ok());
+  ASSERT_TRUE(session->Logits().ok());
+  const auto other = NewSession(model);
+  ASSERT_TRUE(other->AppendTokens(RandomTokens(100, 5, 500)).ok() && other->Logits().ok());
+  EXPECT_GE(model->engine().swap().out_blocks, 3);
+  EXPECT_EQ(model->engine().swap().dropped_blocks, 0);
+  ASSERT_TRUE(session->Save(path_).ok());
+  const auto large = Load();
+  const auto restored = Session::Restore(large, path_);
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  EXPECT_EQ(large->engine().free_kv_blocks(), large->plan().kv_blocks - 4);
+  const std::vector<TokenId> more = {1, 2};
+  ASSERT_TRUE((*restored)->AppendTokens(more).ok());
+  const auto fresh = NewSession(large);
+  ASSERT_TRUE(fresh->AppendTokens(tokens).ok() && fresh->AppendTokens(more).ok());
+  const auto logits = (*restored)->Logits();
+  ASSERT_TRUE(logits.ok()) << logits.status();
+  EXPECT_EQ(large->engine().prefix_cache().computed_tokens, 2);  // the rest was restored
+  const auto fresh_logits = fresh->Logits();
+  ASSERT_TRUE(fresh_logits.ok()) << fresh_logits.status();
+  EXPECT_TRUE(SameBits(std::vector<float>(fresh_logits->begin(), fresh_logits->end()),
+                       std::vector<float>(logits->begin(), logits->end())));
+}
+
 TEST(SessionTest, SessionsThatShareASmallCacheGiveTheBitsThatTheyGiveAlone) {
   ModelOptions options;
   options.kv_cache_tokens = 128;
