@@ -203,17 +203,15 @@ TEST(PrefillPacerTest, APromptLeavesTheReplyItsPace) {
   for (const double row_seconds : {0.0002, 0.001, 0.0025}) {
     PrefillPacer pacer(512);
     for (int i = 0; i < 100; ++i) pacer.Record(1, 0, 0.02 * (i > 96 ? 4 : 1), 0);
-    std::vector<double> times;
+    double slowest = 0;
     for (int32_t position = 0; position < 4096;) {
       const int32_t rows = std::min(pacer.rows(1, 0), 4096 - position);
-      const double disturbed = random() % 200 == 0 ? 2 : 1;
-      const double seconds = disturbed * (0.02 + row_seconds * rows * (1 + position / 8192.0));
-      pacer.Record(1, rows, seconds, 0);
+      const double seconds = 0.02 + row_seconds * rows * (1 + position / 8192.0);
+      pacer.Record(1, rows, random() % 200 == 0 ? 2 * seconds : seconds, 0);
       position += rows;
-      times.push_back(seconds);
+      slowest = std::max(slowest, seconds);  // of what it chose, without what disturbs
     }
-    std::sort(times.begin(), times.end());
-    EXPECT_LT(times[times.size() * 97 / 100], 3 * 0.02) << row_seconds;
+    EXPECT_LT(slowest, 3 * 0.02) << row_seconds;
   }
 }
 
