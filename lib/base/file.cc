@@ -58,6 +58,30 @@ absl::Status WriteFully(int descriptor, std::span<const std::byte> bytes, uint64
   return absl::OkStatus();
 }
 
+template <typename String>
+absl::StatusOr<String> ReadWholeFile(const std::string& path, uint64_t max_bytes) {
+  const ScopedDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) return ErrnoError(errno, absl::StrCat("cannot open ", path));
+  LLMCORE_ASSIGN_OR_RETURN(const uint64_t size, SizeOfRegularFile(file.get(), path));
+  if (size > max_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " has ", size, " bytes, more than the limit of ", max_bytes));
+  }
+  String content(static_cast<size_t>(size), '\0');
+  size_t done = 0;
+  while (done < content.size()) {
+    const ssize_t count = read(file.get(), content.data() + done, content.size() - done);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoError(errno, absl::StrCat("cannot read ", path));
+    }
+    if (count == 0) break;  // shortened meanwhile
+    done += static_cast<size_t>(count);
+  }
+  content.resize(done);
+  return content;
+}
+
 // Puts a finished file or directory in its place, for good: a rename is an entry of the folder,
 // which a power failure undoes until the folder itself is flushed. A failure before the rename
 // changes nothing; after it the new content is there, but it is not known to last.
@@ -136,26 +160,11 @@ void MappedFile::Release(uint64_t offset, uint64_t length) const {
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {
-  const ScopedDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) return ErrnoError(errno, absl::StrCat("cannot open ", path));
-  LLMCORE_ASSIGN_OR_RETURN(const uint64_t size, SizeOfRegularFile(file.get(), path));
-  if (size > max_bytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, " has ", size, " bytes, more than the limit of ", max_bytes));
-  }
-  std::string content(static_cast<size_t>(size), '\0');
-  size_t done = 0;
-  while (done < content.size()) {
-    const ssize_t count = read(file.get(), content.data() + done, content.size() - done);
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      return ErrnoError(errno, absl::StrCat("cannot read ", path));
-    }
-    if (count == 0) break;  // shortened meanwhile
-    done += static_cast<size_t>(count);
-  }
-  content.resize(done);
-  return content;
+  return ReadWholeFile<std::string>(path, max_bytes);
+}
+
+absl::StatusOr<PageString> ReadFileToPages(const std::string& path, uint64_t max_bytes) {
+  return ReadWholeFile<PageString>(path, max_bytes);
 }
 
 absl::StatusOr<std::string> ReadStream(const std::string& path, uint64_t max_bytes) {

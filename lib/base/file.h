@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "lib/base/page_memory.h"
 #include "lib/base/status.h"
 
 namespace llmcore::core {
@@ -41,7 +42,10 @@ class MappedFile {
 // A small file as a string. Larger than `max_bytes` is an error that says both sizes.
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes);
 
-// The same for a file that does not know its size (those of /proc): reads until its end.
+// The same for larger files that are read once, in memory that goes back to the system.
+absl::StatusOr<PageString> ReadFileToPages(const std::string& path, uint64_t max_bytes);
+
+// ReadFile for a file that does not know its size (those of /proc): reads until its end.
 absl::StatusOr<std::string> ReadStream(const std::string& path, uint64_t max_bytes);
 
 bool FileExists(const std::string& path);               // a regular file (links are followed)

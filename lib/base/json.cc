@@ -1,6 +1,10 @@
 #include "lib/base/json.h"
 
 #include <algorithm>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/file.h"
@@ -25,41 +29,48 @@ absl::Status KindError(absl::string_view wanted, const JsonValue& value) {
   return absl::InvalidArgumentError(absl::StrCat("must be ", wanted, ", is ", value.kind_name()));
 }
 
-// Builds values from the parser's events; the open containers are on a stack, so that nothing here
-// or in the parser recurses.
-class Builder {
+}  // namespace
+
+// Builds values from the parser's events; the open containers, and the values of all of them, are
+// on stacks, so that nothing here or in the parser recurses.
+class JsonBuilder {
  public:
-  explicit Builder(const JsonLimits& limits) : limits_(limits) {}
+  explicit JsonBuilder(const JsonLimits& limits)
+      : limits_(limits), memory_(std::make_unique<PageArena>()) {}
 
   bool null() { return Add(JsonValue()); }
-  bool boolean(bool value) { return Add(JsonValue(value)); }
-  bool number_integer(int64_t value) { return Add(JsonValue(value)); }
+  bool boolean(bool value) { return Add(JsonValue(JsonValue::Value(value))); }
+  bool number_integer(int64_t value) { return Add(JsonValue(JsonValue::Value(value))); }
   bool number_unsigned(uint64_t value) {
-    if (value > static_cast<uint64_t>(INT64_MAX)) return Add(JsonValue(static_cast<double>(value)));
-    return Add(JsonValue(static_cast<int64_t>(value)));
+    if (value > static_cast<uint64_t>(INT64_MAX)) return number(static_cast<double>(value));
+    return number_integer(static_cast<int64_t>(value));
   }
-  bool number_float(double value, const std::string&) { return Add(JsonValue(value)); }
-  bool string(std::string& value) { return Add(JsonValue(std::move(value))); }
+  bool number_float(double value, const std::string&) { return number(value); }
+  bool string(const std::string& value) { return Add(JsonValue(JsonValue::Value(Copy(value)))); }
   bool binary(nlohmann::json::binary_t&) { return false; }
-  bool start_object(size_t) { return Open(/*is_object=*/true); }
-  bool start_array(size_t) { return Open(/*is_object=*/false); }
-  bool key(std::string& name) {
-    open_.back().key = std::move(name);
+  bool start_object(size_t) { return Open(); }
+  bool start_array(size_t) { return Open(); }
+  bool key(const std::string& name) {
+    key_ = Copy(name);
     return true;
   }
   bool end_array() {
-    JsonValue value(std::move(open_.back().elements));
-    open_.pop_back();
-    return Add(std::move(value));
+    const Container container = Close();
+    const size_t count = stack_.size() - container.first;
+    JsonValue* const values = memory_->Take<JsonValue>(count);
+    for (size_t i = 0; i < count; ++i) {
+      new (values + i) JsonValue(stack_[container.first + i].second);
+    }
+    stack_.resize(container.first);
+    return Add(JsonValue(JsonValue::Value(Array(values, count))));
   }
   bool end_object() {
-    absl::StatusOr<JsonObject> object = JsonObject::Create(std::move(open_.back().members));
-    open_.pop_back();
-    if (!object.ok()) {
-      status_ = object.status();
-      return false;
-    }
-    return Add(JsonValue(*std::move(object)));
+    const Container container = Close();
+    const std::span<const Member> members = std::span(stack_).subspan(container.first);
+    auto* const object = new (memory_->Take<JsonObject>(1)) JsonObject();
+    if (!FillObject(members, object)) return false;
+    stack_.resize(container.first);
+    return Add(JsonValue(JsonValue::Value(static_cast<const JsonObject*>(object))));
   }
   template <typename Exception>
   bool parse_error(size_t position, const std::string&, const Exception&) {
@@ -67,65 +78,83 @@ class Builder {
     return false;
   }
 
-  absl::StatusOr<JsonValue> Finish(bool parsed) {
+  absl::StatusOr<JsonDocument> Finish(bool parsed) {
     if (!status_.ok()) return status_;
-    if (!parsed) return absl::InvalidArgumentError("JSON is malformed");
-    return std::move(root_);
+    if (!parsed || stack_.empty()) return absl::InvalidArgumentError("JSON is malformed");
+    return JsonDocument(stack_.front().second, std::move(memory_));
   }
 
  private:
   struct Container {
-    bool is_object;
-    std::string key;
-    Array elements;
-    std::vector<Member> members;
+    size_t first;           // of its values on the stack
+    absl::string_view key;  // its own, in the object that it is a member of
   };
 
-  bool Open(bool is_object) {
+  bool number(double value) { return Add(JsonValue(JsonValue::Value(value))); }
+
+  absl::string_view Copy(absl::string_view text) {
+    char* const copy = memory_->Take<char>(text.size());
+    std::copy(text.begin(), text.end(), copy);
+    return absl::string_view(copy, text.size());
+  }
+
+  bool Open() {
     if (open_.size() >= static_cast<size_t>(limits_.max_depth)) {
       status_ = absl::InvalidArgumentError(
           absl::StrCat("JSON is nested deeper than ", limits_.max_depth, " levels"));
       return false;
     }
-    open_.push_back({is_object, {}, {}, {}});
+    open_.push_back({stack_.size(), key_});
     return true;
   }
 
-  bool Add(JsonValue value) {
+  Container Close() {
+    const Container container = open_.back();
+    open_.pop_back();
+    key_ = container.key;
+    return container;
+  }
+
+  bool Add(const JsonValue& value) {
     if (++values_ > limits_.max_values) {
       status_ = absl::InvalidArgumentError(
           absl::StrCat("JSON has more than ", limits_.max_values, " values"));
       return false;
     }
-    if (open_.empty()) {
-      root_ = std::move(value);
-    } else if (Container& top = open_.back(); top.is_object) {
-      top.members.emplace_back(std::move(top.key), std::move(value));
-    } else {
-      top.elements.push_back(std::move(value));
+    stack_.push_back({key_, value});
+    return true;
+  }
+
+  // Refuses duplicate keys.
+  bool FillObject(std::span<const Member> members, JsonObject* object) {
+    Member* const copies = memory_->Take<Member>(members.size());
+    uint32_t* const by_key = memory_->Take<uint32_t>(members.size());
+    for (size_t i = 0; i < members.size(); ++i) {
+      new (copies + i) Member(members[i]);
+      by_key[i] = static_cast<uint32_t>(i);
     }
+    std::sort(by_key, by_key + members.size(),
+              [copies](uint32_t a, uint32_t b) { return copies[a].first < copies[b].first; });
+    for (size_t i = 1; i < members.size(); ++i) {
+      const absl::string_view key = copies[by_key[i]].first;
+      if (copies[by_key[i - 1]].first != key) continue;
+      status_ =
+          absl::InvalidArgumentError(absl::StrCat("JSON object has the key \"", key, "\" twice"));
+      return false;
+    }
+    object->members_ = {copies, members.size()};
+    object->by_key_ = by_key;
     return true;
   }
 
   const JsonLimits limits_;
   absl::Status status_;
   size_t values_ = 0;
+  std::unique_ptr<PageArena> memory_;
+  absl::string_view key_;  // of the next value, in an object
   std::vector<Container> open_;
-  JsonValue root_;
+  std::vector<Member, PageAllocator<Member>> stack_;  // the values of all open containers
 };
-
-}  // namespace
-
-JsonValue::JsonValue() = default;
-JsonValue::JsonValue(bool value) : value_(value) {}
-JsonValue::JsonValue(int64_t value) : value_(value) {}
-JsonValue::JsonValue(double value) : value_(value) {}
-JsonValue::JsonValue(std::string value) : value_(std::move(value)) {}
-JsonValue::JsonValue(Array value) : value_(std::move(value)) {}
-JsonValue::JsonValue(JsonObject value) : value_(std::make_unique<JsonObject>(std::move(value))) {}
-JsonValue::JsonValue(JsonValue&&) noexcept = default;
-JsonValue& JsonValue::operator=(JsonValue&&) noexcept = default;
-JsonValue::~JsonValue() = default;
 
 absl::string_view JsonValue::kind_name() const {
   constexpr absl::string_view kNames[] = {"null",     "a boolean", "an integer", "a number",
@@ -150,7 +179,7 @@ absl::StatusOr<double> JsonValue::AsDouble() const {
 }
 
 absl::StatusOr<absl::string_view> JsonValue::AsString() const {
-  if (const std::string* value = if_string()) return absl::string_view(*value);
+  if (const absl::string_view* value = if_string()) return *value;
   return KindError("a string", *this);
 }
 
@@ -164,28 +193,17 @@ absl::StatusOr<const JsonObject*> JsonValue::AsObject() const {
   return KindError("an object", *this);
 }
 
-absl::StatusOr<JsonObject> JsonObject::Create(std::vector<Member> members) {
-  JsonObject object;
-  object.members_ = std::move(members);
-  object.by_key_.resize(object.members_.size());
-  for (size_t i = 0; i < object.by_key_.size(); ++i) object.by_key_[i] = static_cast<uint32_t>(i);
-  const auto key = [&object](uint32_t i) -> const std::string& { return object.members_[i].first; };
-  std::sort(object.by_key_.begin(), object.by_key_.end(),
-            [&key](uint32_t a, uint32_t b) { return key(a) < key(b); });
-  for (size_t i = 1; i < object.by_key_.size(); ++i) {
-    if (key(object.by_key_[i - 1]) == key(object.by_key_[i])) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("JSON object has the key \"", key(object.by_key_[i]), "\" twice"));
-    }
-  }
-  return object;
+JsonObject::JsonObject(const Member* member) : members_(member, 1) {
+  static constexpr uint32_t kFirst = 0;
+  by_key_ = &kFirst;
 }
 
 const JsonValue* JsonObject::Find(absl::string_view key) const {
-  const auto found = std::lower_bound(
-      by_key_.begin(), by_key_.end(), key,
+  const uint32_t* const end = by_key_ + members_.size();
+  const uint32_t* const found = std::lower_bound(
+      by_key_, end, key,
       [this](uint32_t i, absl::string_view wanted) { return members_[i].first < wanted; });
-  if (found == by_key_.end() || members_[*found].first != key) return nullptr;
+  if (found == end || members_[*found].first != key) return nullptr;
   return &members_[*found].second;
 }
 
@@ -235,26 +253,26 @@ absl::StatusOr<absl::string_view> JsonObject::GetStringOr(absl::string_view key,
   return GetString(key);
 }
 
-absl::StatusOr<JsonValue> ParseJson(absl::string_view text, const JsonLimits& limits) {
+absl::StatusOr<JsonDocument> ParseJson(absl::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
     return absl::InvalidArgumentError(absl::StrCat(
         "JSON text has ", text.size(), " bytes, more than the limit of ", limits.max_bytes));
   }
-  Builder builder(limits);
+  JsonBuilder builder(limits);
   const bool parsed = nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
   return builder.Finish(parsed);
 }
 
-absl::StatusOr<JsonObject> ReadJsonObject(const std::string& path, const JsonLimits& limits) {
-  LLMCORE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, limits.max_bytes));
-  absl::StatusOr<JsonValue> value = ParseJson(text, limits);
+absl::StatusOr<JsonObjectDocument> ReadJsonObject(const std::string& path,
+                                                  const JsonLimits& limits) {
+  LLMCORE_ASSIGN_OR_RETURN(const PageString text, ReadFileToPages(path, limits.max_bytes));
+  absl::StatusOr<JsonDocument> value = ParseJson(text, limits);
   if (!value.ok()) return Annotate(value.status(), path);
-  JsonObject* const object = const_cast<JsonObject*>(value->if_object());
-  if (object == nullptr) {
+  if (value->if_object() == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": the root must be an object, is ", value->kind_name()));
   }
-  return std::move(*object);
+  return JsonObjectDocument(*std::move(value));
 }
 
 namespace {

@@ -1,5 +1,8 @@
 // The chat templates of a model directory.
+#include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/file.h"
@@ -8,33 +11,37 @@
 namespace llmcore::core {
 namespace {
 
-using Member = JsonObject::Member;
+// Names and JSON texts of an object that is put together.
+using Members = std::vector<std::pair<std::string, std::string>>;
 
 // Variables that transformers passes to a template besides the messages, when a tokenizer has them.
 constexpr absl::string_view kSpecialTokens[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                                 "pad_token", "cls_token", "mask_token"};
 
 // A token is its text or an object with it; nullptr for neither.
-const std::string* TokenText(const JsonValue& token) {
-  if (const std::string* text = token.if_string()) return text;
+const absl::string_view* TokenText(const JsonValue& token) {
+  if (const absl::string_view* text = token.if_string()) return text;
   const JsonObject* const object = token.if_object();
   if (object == nullptr) return nullptr;
   const JsonValue* const content = object->Find("content");
   return content == nullptr ? nullptr : content->if_string();
 }
 
-void AddToken(absl::string_view name, const JsonValue& token, std::vector<Member>* members) {
-  for (const Member& member : *members) {
-    if (member.first == name) return;
-  }
-  const std::string* const text = TokenText(token);
-  if (text != nullptr && !text->empty()) {
-    members->emplace_back(std::string(name), JsonValue(*text));
-  }
+bool Has(const Members& members, absl::string_view name) {
+  return std::any_of(members.begin(), members.end(),
+                     [name](const auto& member) { return member.first == name; });
+}
+
+void AddToken(absl::string_view name, const JsonValue& token, Members* members) {
+  const absl::string_view* const text = TokenText(token);
+  if (text == nullptr || text->empty() || Has(*members, name)) return;
+  std::string json;
+  AppendJsonString(*text, &json);
+  members->emplace_back(std::string(name), std::move(json));
 }
 
 // The special tokens of tokenizer_config.json or special_tokens_map.json that are not there yet.
-void AddSpecialTokens(const JsonObject& config, std::vector<Member>* members) {
+void AddSpecialTokens(const JsonObject& config, Members* members) {
   for (const absl::string_view name : kSpecialTokens) {
     if (const JsonValue* token = config.Find(name)) AddToken(name, *token, members);
   }
@@ -45,17 +52,29 @@ void AddSpecialTokens(const JsonObject& config, std::vector<Member>* members) {
     if (named == nullptr) continue;
     for (const auto& [name, token] : named->members()) AddToken(name, token, members);
   }
-  const JsonValue* const additional = config.Find("additional_special_tokens");
+  constexpr absl::string_view kAdditional = "additional_special_tokens";
+  const JsonValue* const additional = config.Find(kAdditional);
   const JsonValue::Array* const list = additional == nullptr ? nullptr : additional->if_array();
-  if (list == nullptr || list->empty()) return;
-  for (const Member& member : *members) {
-    if (member.first == "additional_special_tokens") return;
-  }
-  JsonValue::Array texts;
+  if (list == nullptr || list->empty() || Has(*members, kAdditional)) return;
+  std::string json = "[";
   for (const JsonValue& token : *list) {
-    if (const std::string* text = TokenText(token)) texts.emplace_back(*text);
+    const absl::string_view* const text = TokenText(token);
+    if (text == nullptr) continue;
+    if (json.size() > 1) json += ", ";
+    AppendJsonString(*text, &json);
   }
-  members->emplace_back("additional_special_tokens", JsonValue(std::move(texts)));
+  members->emplace_back(std::string(kAdditional), json + "]");
+}
+
+absl::StatusOr<JsonObjectDocument> MakeObject(const Members& members) {
+  std::string text = "{";
+  for (const auto& [name, json] : members) {
+    if (text.size() > 1) text += ", ";
+    AppendJsonString(name, &text);
+    absl::StrAppend(&text, ": ", json);
+  }
+  LLMCORE_ASSIGN_OR_RETURN(JsonDocument document, ParseJson(text + "}"));
+  return JsonObjectDocument(std::move(document));
 }
 
 struct Sources {
@@ -69,17 +88,17 @@ absl::Status TakeTemplates(const JsonObject& config, const std::string& path, So
   const JsonValue* const value = config.Find("chat_template");
   if (value == nullptr || value->is_null()) return absl::OkStatus();
   sources->origin = path;
-  const auto take = [sources](absl::string_view name, const std::string& source) {
-    if (name == "default") sources->by_default = source;
-    if (name == "tool_use") sources->for_tools = source;
+  const auto take = [sources](absl::string_view name, absl::string_view source) {
+    if (name == "default") sources->by_default = std::string(source);
+    if (name == "tool_use") sources->for_tools = std::string(source);
   };
-  if (const std::string* source = value->if_string()) {
+  if (const absl::string_view* source = value->if_string()) {
     take("default", *source);
     return absl::OkStatus();
   }
   if (const JsonObject* object = value->if_object()) {
     for (const auto& [name, source] : object->members()) {
-      if (const std::string* text = source.if_string()) take(name, *text);
+      if (const absl::string_view* text = source.if_string()) take(name, *text);
     }
     return absl::OkStatus();
   }
@@ -98,7 +117,7 @@ absl::Status TakeTemplates(const JsonObject& config, const std::string& path, So
     if (!name.ok()) return Annotate(name.status(), path);
     const auto source = object->GetString("template");
     if (!source.ok()) return Annotate(source.status(), path);
-    take(*name, std::string(*source));
+    take(*name, *source);
   }
   return absl::OkStatus();
 }
@@ -124,7 +143,7 @@ absl::StatusOr<Sources> FindSources(const std::string& directory, const JsonObje
   }
   const std::string processor = JoinPath(directory, "chat_template.json");
   if (sources.origin.empty() && FileExists(processor)) {
-    LLMCORE_ASSIGN_OR_RETURN(const JsonObject object, ReadJsonObject(processor));
+    LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument object, ReadJsonObject(processor));
     LLMCORE_RETURN_IF_ERROR(TakeTemplates(object, processor, &sources));
   }
   return sources;
@@ -143,10 +162,11 @@ absl::StatusOr<std::optional<ChatTemplate>> ParseSource(const std::optional<std:
 
 absl::StatusOr<ChatTemplates> ChatTemplates::Load(const std::string& directory,
                                                   const TemplateLimits& limits) {
-  std::optional<JsonObject> config;
+  std::optional<JsonObjectDocument> config;
   const std::string config_path = JoinPath(directory, "tokenizer_config.json");
   if (FileExists(config_path)) {
-    LLMCORE_ASSIGN_OR_RETURN(config, ReadJsonObject(config_path));
+    LLMCORE_ASSIGN_OR_RETURN(JsonObjectDocument read, ReadJsonObject(config_path));
+    config.emplace(std::move(read));
   }
   LLMCORE_ASSIGN_OR_RETURN(const Sources sources,
                            FindSources(directory, config ? &*config : nullptr, limits));
@@ -160,45 +180,43 @@ absl::StatusOr<ChatTemplates> ChatTemplates::Load(const std::string& directory,
         directory, " has no chat template: neither chat_template.jinja nor a \"chat_template\" ",
         "with a default in tokenizer_config.json or chat_template.json"));
   }
-  std::vector<Member> tokens;
+  Members tokens;
   if (config.has_value()) AddSpecialTokens(*config, &tokens);
   // Older models keep the tokens in a file of their own.
   const std::string map_path = JoinPath(directory, "special_tokens_map.json");
   const bool is_old = !config.has_value() || config->Find("added_tokens_decoder") == nullptr;
   if (is_old && FileExists(map_path)) {
-    LLMCORE_ASSIGN_OR_RETURN(const JsonObject map, ReadJsonObject(map_path));
+    LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument map, ReadJsonObject(map_path));
     AddSpecialTokens(map, &tokens);
   }
-  LLMCORE_ASSIGN_OR_RETURN(JsonObject object, JsonObject::Create(std::move(tokens)));
-  result.special_tokens_ = std::make_shared<const JsonObject>(std::move(object));
+  LLMCORE_ASSIGN_OR_RETURN(JsonObjectDocument object, MakeObject(tokens));
+  result.special_tokens_ = std::make_shared<const JsonObjectDocument>(std::move(object));
   return result;
 }
 
 absl::StatusOr<std::string> ChatTemplates::Render(absl::string_view messages_json,
                                                   bool add_generation_prompt,
                                                   int64_t now_unix_seconds) const {
-  absl::StatusOr<JsonValue> parsed = ParseJson(messages_json);
+  const absl::StatusOr<JsonDocument> parsed = ParseJson(messages_json);
   if (!parsed.ok()) return Annotate(parsed.status(), "chat messages");
-  std::vector<Member> members;
-  members.emplace_back("add_generation_prompt", JsonValue(add_generation_prompt));
-  if (parsed->if_array() != nullptr) {
-    members.emplace_back("tools", JsonValue());
-    members.emplace_back("documents", JsonValue());
-    members.emplace_back("messages", *std::move(parsed));
-    parsed = JsonValue();
-  }
-  LLMCORE_ASSIGN_OR_RETURN(const JsonObject defaults, JsonObject::Create(std::move(members)));
-  const JsonObject none;
-  const JsonObject* given = parsed->if_object();
-  if (given == nullptr && !parsed->is_null()) {
+  // An array is the messages alone.
+  const bool alone = parsed->if_array() != nullptr;
+  const JsonObject::Member member = {"messages", *parsed};
+  const JsonObject only_messages(&member);
+  const JsonObject* const given = alone ? &only_messages : parsed->if_object();
+  if (given == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("chat messages must be an array, or an object with \"messages\"; they are ",
                      parsed->kind_name()));
   }
-  if (given == nullptr) given = &none;
+  Members members = {{"add_generation_prompt", add_generation_prompt ? "true" : "false"}};
+  if (alone) {
+    members.emplace_back("tools", "null");
+    members.emplace_back("documents", "null");
+  }
+  LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument defaults, MakeObject(members));
   const JsonObject* const layers[] = {given, special_tokens_.get(), &defaults};
-  const JsonValue* messages = given->Find("messages");
-  if (messages == nullptr) messages = defaults.Find("messages");
+  const JsonValue* const messages = given->Find("messages");
   if (messages == nullptr || messages->if_array() == nullptr) {
     return absl::InvalidArgumentError("chat messages: \"messages\" must be an array");
   }

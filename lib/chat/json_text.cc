@@ -32,7 +32,7 @@ absl::StatusOr<Value> FromJsonAt(Runtime& runtime, const JsonValue& json, int de
     }
     return Value::Float(*value);
   }
-  if (const std::string* value = json.if_string()) return Value::String(*value);
+  if (const absl::string_view* value = json.if_string()) return Value::String(*value);
   if (const JsonValue::Array* array = json.if_array()) {
     LLMCORE_RETURN_IF_ERROR(runtime.heap().Check(array->size() * sizeof(Value)));
     std::span<Value> items = runtime.heap().NewArray<Value>(array->size() + 1).first(array->size());

@@ -88,7 +88,7 @@ absl::StatusOr<GenerationConfig> ParseGenerationConfig(const JsonObject& json) {
 absl::StatusOr<GenerationConfig> LoadGenerationConfig(const std::string& directory) {
   const std::string path = JoinPath(directory, "generation_config.json");
   if (!FileExists(path)) return GenerationConfig();
-  LLMCORE_ASSIGN_OR_RETURN(const JsonObject json, ReadJsonObject(path));
+  LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument json, ReadJsonObject(path));
   absl::StatusOr<GenerationConfig> config = ParseGenerationConfig(json);
   if (!config.ok()) return Annotate(config.status(), path);
   return config;

@@ -114,7 +114,7 @@ absl::StatusOr<const ArchitectureInfo*> FindArchitecture(const JsonObject& json)
     if (names->size() != 1 || names->front().if_string() == nullptr) {
       return absl::InvalidArgumentError("\"architectures\" must be a list of one name");
     }
-    const std::string& name = *names->front().if_string();
+    const absl::string_view name = *names->front().if_string();
     for (const ArchitectureInfo& info : kArchitectures) {
       if (info.name == name) by_name = &info;
     }
@@ -217,7 +217,7 @@ absl::StatusOr<std::optional<std::vector<bool>>> ParseLayerTypes(const JsonObjec
   }
   std::vector<bool> windowed;
   for (const JsonValue& type : *types) {
-    const std::string* const name = type.if_string();
+    const absl::string_view* const name = type.if_string();
     if (name == nullptr || (*name != "full_attention" && *name != "sliding_attention")) {
       return absl::UnimplementedError(
           absl::StrCat("\"layer_types\" holds ", ValueText(type), ", which is not supported"));
@@ -366,7 +366,7 @@ absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& directory) {
     return absl::NotFoundError(absl::StrCat(
         directory, " has no config.json, so it is not a Hugging Face model directory"));
   }
-  LLMCORE_ASSIGN_OR_RETURN(const JsonObject json, ReadJsonObject(path));
+  LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument json, ReadJsonObject(path));
   absl::StatusOr<ModelConfig> config = ParseModelConfig(json);
   if (!config.ok()) return Annotate(config.status(), path);
   return config;

@@ -134,7 +134,7 @@ absl::Status Checkpoint::OpenSingle(const std::string& name) {
 }
 
 absl::Status Checkpoint::OpenSharded(const std::string& index_path) {
-  LLMCORE_ASSIGN_OR_RETURN(const JsonObject index, ReadJsonObject(index_path));
+  LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument index, ReadJsonObject(index_path));
   absl::StatusOr<const JsonObject*> map = index.GetObject("weight_map");
   if (!map.ok()) return Annotate(map.status(), index_path);
 
@@ -143,7 +143,7 @@ absl::Status Checkpoint::OpenSharded(const std::string& index_path) {
   HashMap<absl::string_view, size_t> shard_of_tensor;
   std::vector<std::string> shards;
   for (const auto& [tensor, value] : (*map)->members()) {
-    const std::string* const name = value.if_string();
+    const absl::string_view* const name = value.if_string();
     if (name == nullptr || !IsPlainFileName(*name) || !absl::EndsWith(*name, kSuffix)) {
       return absl::InvalidArgumentError(
           absl::StrCat(index_path, ": tensor ", Quoted(tensor), " is said to be in ",
@@ -151,7 +151,7 @@ absl::Status Checkpoint::OpenSharded(const std::string& index_path) {
                        ", which is not the name of a *.safetensors file of the folder"));
     }
     const auto [entry, is_new] = shard_of_file.emplace(*name, shards.size());
-    if (is_new) shards.push_back(*name);
+    if (is_new) shards.emplace_back(*name);
     if (shards.size() > kMostShards) {
       return absl::InvalidArgumentError(
           absl::StrCat(index_path, ": names more than ", kMostShards, " files"));

@@ -30,7 +30,7 @@ absl::Status CopyFile(const std::string& from, const std::string& to) {
 // The original text with quantization_config as its first member, so that all else stays as it is.
 absl::Status WriteConfig(const std::string& from, const std::string& to,
                          const StoredQuantization& quantization) {
-  LLMCORE_ASSIGN_OR_RETURN(const JsonObject json, ReadJsonObject(from));
+  LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument json, ReadJsonObject(from));
   if (json.Find("quantization_config") != nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(from, " has a \"quantization_config\" already"));
   }

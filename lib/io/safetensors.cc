@@ -187,7 +187,7 @@ absl::Status SafetensorsFile::Read(std::span<const std::byte> bytes) {
   LLMCORE_ASSIGN_OR_RETURN(const uint64_t length, ParseHeaderLength(bytes));
   const absl::string_view text(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes,
                                static_cast<size_t>(length));
-  absl::StatusOr<JsonValue> json = ParseJson(text, kHeaderLimits);
+  const absl::StatusOr<JsonDocument> json = ParseJson(text, kHeaderLimits);
   if (!json.ok()) return Annotate(json.status(), "header at byte 8");
   const JsonObject* const header = json->if_object();
   if (header == nullptr) {
@@ -218,7 +218,7 @@ absl::Status SafetensorsFile::Read(std::span<const std::byte> bytes) {
     }
     tensor.data = bytes.subspan(data_begin + tensor.offset, *end - tensor.offset);
     tensor.offset += data_begin;
-    tensor.name = name;
+    tensor.name = std::string(name);
     tensor.file = this;
     tensors_.push_back(std::move(tensor));
   }

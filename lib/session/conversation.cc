@@ -32,7 +32,7 @@ absl::StatusOr<std::vector<TokenId>> Conversation::Encode(const TextCodec& text,
 }
 
 absl::StatusOr<std::string> TemplateVariables(absl::string_view json) {
-  LLMCORE_ASSIGN_OR_RETURN(const JsonValue value, ParseJson(json));
+  LLMCORE_ASSIGN_OR_RETURN(const JsonDocument value, ParseJson(json));
   LLMCORE_ASSIGN_OR_RETURN(const JsonObject* const object, value.AsObject());
   for (const absl::string_view reserved : {"messages", "add_generation_prompt"}) {
     if (object->Find(reserved) != nullptr) {

@@ -1,9 +1,5 @@
 #include "lib/session/model.h"
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 #include <algorithm>
 #include <utility>
 
@@ -145,11 +141,6 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(absl::string_view path,
   model->config_ = opened.config;
   LLMCORE_ASSIGN_OR_RETURN(model->generation_config_, LoadGenerationConfig(opened.directory));
   model->text_ = TextCodec::Load(opened.directory);
-#if defined(__GLIBC__)
-  // A tokenizer's file parsed is some 50 MB of small pieces. What is kept of it lies above them, so
-  // that the C library holds on to their pages unless it is asked.
-  malloc_trim(0);
-#endif
   model->FindEndOfText();
   LLMCORE_RETURN_IF_ERROR(model->Build(options, *opened.weights, std::move(backend)));
   if (model->plan_.mapped_bytes > 0) model->mapped_ = std::move(opened.checkpoint);

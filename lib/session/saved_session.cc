@@ -141,7 +141,7 @@ absl::Status ReadTokens(std::span<const std::byte> bytes, int32_t vocabulary,
 absl::StatusOr<SavedSession> ReadSession(const Model& model, const FileParts& file,
                                          KvSequence* sequence) {
   Engine& engine = model.engine();
-  LLMCORE_ASSIGN_OR_RETURN(const JsonValue value,
+  LLMCORE_ASSIGN_OR_RETURN(const JsonDocument value,
                            ParseJson(file.metadata, {.max_bytes = kMaxMetadataBytes}));
   LLMCORE_ASSIGN_OR_RETURN(const JsonObject* const metadata, value.AsObject());
   LLMCORE_ASSIGN_OR_RETURN(const absl::string_view fingerprint, metadata->GetString("model"));

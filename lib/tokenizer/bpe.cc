@@ -4,6 +4,7 @@
 #include <functional>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -22,8 +23,8 @@ constexpr size_t kShortWord = 32;
 
 constexpr absl::string_view kEscapedSpace = "\xE2\x96\x81";  // U+2581, SentencePiece's space
 
-uint64_t PairKey(TokenId left, TokenId right) {
-  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+uint64_t HashOfPair(TokenId left, TokenId right) {
+  return absl::HashOf(left, right);
 }
 
 }  // namespace
@@ -41,39 +42,53 @@ BpeModel::BpeModel(Vocabulary vocabulary, BpeOptions options)
 }
 
 absl::StatusOr<std::unique_ptr<BpeModel>> BpeModel::Create(Vocabulary vocabulary,
-                                                           const std::vector<BpeMerge>& merges,
+                                                           std::vector<BpeMerge> merges,
                                                            BpeOptions options) {
   std::unique_ptr<BpeModel> model(new BpeModel(std::move(vocabulary), std::move(options)));
-  model->merges_.reserve(merges.size());
-  for (const BpeMerge& merge : merges) {
+  model->merges_ = std::move(merges);
+  model->merge_of_pair_ = IndexTable(model->merges_.size());
+  for (uint32_t i = 0; i < model->merges_.size(); ++i) {
+    const BpeMerge& merge = model->merges_[i];
     for (const TokenId id : {merge.left, merge.right, merge.merged}) {
       if (!model->vocabulary().Has(id)) {
         return absl::InvalidArgumentError(
             absl::StrCat("a merge names the id ", id, ", which is not in the vocabulary"));
       }
     }
-    model->merges_[PairKey(merge.left, merge.right)] = {merge.rank, merge.merged};
+    const uint32_t earlier = model->IndexOfMerge(merge.left, merge.right);
+    if (earlier == IndexTable::kNone) {
+      model->merge_of_pair_.Insert(HashOfPair(merge.left, merge.right), i);
+    } else {
+      model->merges_[earlier] = merge;
+    }
   }
-  model->cuts_before_spaces_ = model->MayCutBeforeSpaces(merges);
+  model->cuts_before_spaces_ = model->MayCutBeforeSpaces();
   return model;
 }
 
 // The escaped space must be a symbol, lest an unknown one fuse with an unknown character before it.
-bool BpeModel::MayCutBeforeSpaces(const std::vector<BpeMerge>& merges) const {
+bool BpeModel::MayCutBeforeSpaces() const {
   if (options_.byte_level || options_.ignore_merges || !options_.end_of_word_suffix.empty() ||
       !options_.continuing_subword_prefix.empty() ||
       !vocabulary().Find(kEscapedSpace).has_value()) {
     return false;
   }
-  return std::none_of(merges.begin(), merges.end(), [this](const BpeMerge& merge) {
+  return std::none_of(merges_.begin(), merges_.end(), [this](const BpeMerge& merge) {
     return absl::StartsWith(vocabulary().PieceOf(merge.right), kEscapedSpace) &&
            !absl::EndsWith(vocabulary().PieceOf(merge.left), kEscapedSpace);
   });
 }
 
+uint32_t BpeModel::IndexOfMerge(TokenId left, TokenId right) const {
+  return merge_of_pair_.Find(HashOfPair(left, right), [this, left, right](uint32_t index) {
+    return merges_[index].left == left && merges_[index].right == right;
+  });
+}
+
 BpeModel::Merge BpeModel::FindMerge(TokenId left, TokenId right) const {
-  const auto found = merges_.find(PairKey(left, right));
-  return found == merges_.end() ? Merge{kNoRank, -1} : found->second;
+  const uint32_t index = IndexOfMerge(left, right);
+  if (index == IndexTable::kNone) return {kNoRank, -1};
+  return {merges_[index].rank, merges_[index].merged};
 }
 
 std::optional<TokenId> BpeModel::FindWord(absl::string_view word, ModelScratch* scratch) const {

@@ -224,7 +224,7 @@ absl::StatusOr<JsonPattern> ReadPattern(const JsonObject& object) {
   if (pattern->size() == 1) {
     const auto& [kind, text] = pattern->members()[0];
     if ((kind == "String" || kind == "Regex") && text.if_string() != nullptr) {
-      return JsonPattern{kind == "Regex", *text.if_string()};
+      return JsonPattern{kind == "Regex", std::string(*text.if_string())};
     }
   }
   return absl::UnimplementedError(R"("pattern" must be {"String": ...} or {"Regex": ...})");

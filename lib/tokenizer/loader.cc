@@ -78,13 +78,13 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> MakeTokenizer(
 }
 
 // nullopt when there is no such file.
-absl::StatusOr<std::optional<JsonObject>> ReadOptional(const std::string& path) {
-  if (!FileExists(path)) return std::optional<JsonObject>();
-  LLMCORE_ASSIGN_OR_RETURN(JsonObject object, ReadJsonObject(path, kConfigLimits));
-  return std::optional<JsonObject>(std::move(object));
+absl::StatusOr<std::optional<JsonObjectDocument>> ReadOptional(const std::string& path) {
+  if (!FileExists(path)) return std::nullopt;
+  LLMCORE_ASSIGN_OR_RETURN(JsonObjectDocument object, ReadJsonObject(path, kConfigLimits));
+  return std::optional<JsonObjectDocument>(std::move(object));
 }
 
-const JsonObject* PointerTo(const std::optional<JsonObject>& object) {
+const JsonObject* PointerTo(const std::optional<JsonObjectDocument>& object) {
   return object.has_value() ? &*object : nullptr;
 }
 
@@ -101,7 +101,8 @@ absl::StatusOr<std::unique_ptr<TokenizerParts>> ReadParts(const std::string& dir
     if (!parts.ok()) return Annotate(parts.status(), model_path);
     return parts;
   }
-  LLMCORE_ASSIGN_OR_RETURN(const JsonObject tokenizer, ReadJsonObject(json_path, kTokenizerLimits));
+  LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument tokenizer,
+                           ReadJsonObject(json_path, kTokenizerLimits));
   auto parts = PartsFromJson(tokenizer);
   if (!parts.ok()) return Annotate(parts.status(), json_path);
   return parts;
@@ -130,8 +131,8 @@ absl::StatusOr<std::unique_ptr<TokenizerParts>> PartsFromJson(const JsonObject& 
 absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(
     absl::string_view tokenizer_json, absl::string_view tokenizer_config_json) {
   const auto parse = [](absl::string_view text, absl::string_view name,
-                        const JsonLimits& limits) -> absl::StatusOr<JsonValue> {
-    absl::StatusOr<JsonValue> value = ParseJson(text, limits);
+                        const JsonLimits& limits) -> absl::StatusOr<JsonDocument> {
+    absl::StatusOr<JsonDocument> value = ParseJson(text, limits);
     if (!value.ok()) return Annotate(value.status(), name);
     if (value->if_object() == nullptr) {
       return absl::InvalidArgumentError(
@@ -139,15 +140,13 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(
     }
     return value;
   };
-  LLMCORE_ASSIGN_OR_RETURN(const JsonValue tokenizer,
+  LLMCORE_ASSIGN_OR_RETURN(const JsonDocument tokenizer,
                            parse(tokenizer_json, "tokenizer.json", kTokenizerLimits));
   auto parts = PartsFromJson(*tokenizer.if_object());
   if (!parts.ok()) return Annotate(parts.status(), "tokenizer.json");
-  JsonValue config;
-  if (!tokenizer_config_json.empty()) {
-    LLMCORE_ASSIGN_OR_RETURN(config,
-                             parse(tokenizer_config_json, "tokenizer_config.json", kConfigLimits));
-  }
+  if (tokenizer_config_json.empty()) return MakeTokenizer(*std::move(parts), nullptr, nullptr);
+  LLMCORE_ASSIGN_OR_RETURN(const JsonDocument config,
+                           parse(tokenizer_config_json, "tokenizer_config.json", kConfigLimits));
   return MakeTokenizer(*std::move(parts), config.if_object(), nullptr);
 }
 

@@ -30,11 +30,11 @@ absl::Status SplitMerge(const JsonValue& merge, absl::string_view* left, absl::s
       *right = *(*pair)[1].if_string();
       return absl::OkStatus();
     }
-  } else if (const std::string* const text = merge.if_string(); text != nullptr) {
+  } else if (const absl::string_view* const text = merge.if_string(); text != nullptr) {
     const size_t space = text->find(' ');
-    if (space != std::string::npos && text->find(' ', space + 1) == std::string::npos) {
-      *left = absl::string_view(*text).substr(0, space);
-      *right = absl::string_view(*text).substr(space + 1);
+    if (space != absl::string_view::npos && text->find(' ', space + 1) == absl::string_view::npos) {
+      *left = text->substr(0, space);
+      *right = text->substr(space + 1);
       return absl::OkStatus();
     }
   }
@@ -99,10 +99,10 @@ absl::StatusOr<std::unique_ptr<TokenModel>> ReadBpe(const Component& component, 
                            object.GetStringOr("end_of_word_suffix", ""));
   options.continuing_subword_prefix = std::string(prefix);
   options.end_of_word_suffix = std::string(suffix);
-  LLMCORE_ASSIGN_OR_RETURN(const std::vector<BpeMerge> pairs,
+  LLMCORE_ASSIGN_OR_RETURN(std::vector<BpeMerge> pairs,
                            ReadMerges(*merges, vocabulary, options.continuing_subword_prefix));
-  LLMCORE_ASSIGN_OR_RETURN(auto model,
-                           BpeModel::Create(std::move(vocabulary), pairs, std::move(options)));
+  LLMCORE_ASSIGN_OR_RETURN(
+      auto model, BpeModel::Create(std::move(vocabulary), std::move(pairs), std::move(options)));
   return std::unique_ptr<TokenModel>(std::move(model));
 }
 

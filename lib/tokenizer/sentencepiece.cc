@@ -88,13 +88,13 @@ absl::StatusOr<std::vector<BpeMerge>> MakeMerges(const File& file, const Vocabul
 
 absl::StatusOr<std::unique_ptr<TokenModel>> MakeBpe(const File& file, Vocabulary vocabulary,
                                                     std::optional<TokenId> unknown) {
-  LLMCORE_ASSIGN_OR_RETURN(const std::vector<BpeMerge> merges, MakeMerges(file, vocabulary));
+  LLMCORE_ASSIGN_OR_RETURN(std::vector<BpeMerge> merges, MakeMerges(file, vocabulary));
   BpeOptions options;
   options.unknown = unknown;
   options.fuse_unknown = true;
   options.byte_fallback = file.byte_fallback;
-  LLMCORE_ASSIGN_OR_RETURN(auto model,
-                           BpeModel::Create(std::move(vocabulary), merges, std::move(options)));
+  LLMCORE_ASSIGN_OR_RETURN(
+      auto model, BpeModel::Create(std::move(vocabulary), std::move(merges), std::move(options)));
   return std::unique_ptr<TokenModel>(std::move(model));
 }
 

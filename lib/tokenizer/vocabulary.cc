@@ -20,22 +20,24 @@ absl::StatusOr<Vocabulary> Vocabulary::Create(const std::vector<Entry>& entries)
   Vocabulary vocabulary;
   vocabulary.text_.reserve(bytes);
   vocabulary.pieces_.resize(static_cast<size_t>(largest + 1));
-  vocabulary.ids_.reserve(entries.size());
+  vocabulary.ids_ = IndexTable(entries.size());
+  vocabulary.size_ = entries.size();
   for (const Entry& entry : entries) {
     absl::string_view& slot = vocabulary.pieces_[static_cast<size_t>(entry.id)];
     if (slot.data() != nullptr) {
       return absl::InvalidArgumentError(absl::StrCat("tokens \"", slot, "\" and \"", entry.piece,
                                                      "\" have the same id ", entry.id));
     }
+    if (vocabulary.Find(entry.piece).has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("token \"", entry.piece, "\" occurs twice in the vocabulary"));
+    }
     const char* const start = vocabulary.text_.data() + vocabulary.text_.size();
     vocabulary.text_.insert(vocabulary.text_.end(), entry.piece.begin(), entry.piece.end());
     vocabulary.text_.push_back('\0');
     slot = absl::string_view(start, entry.piece.size());
     vocabulary.longest_piece_ = std::max(vocabulary.longest_piece_, slot.size());
-    if (!vocabulary.ids_.emplace(slot, static_cast<TokenId>(entry.id)).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("token \"", entry.piece, "\" occurs twice in the vocabulary"));
-    }
+    vocabulary.ids_.Insert(absl::HashOf(slot), static_cast<uint32_t>(entry.id));
   }
   return vocabulary;
 }

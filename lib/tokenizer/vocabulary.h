@@ -6,8 +6,9 @@
 #include <optional>
 #include <vector>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
-#include "lib/base/hash_map.h"
+#include "lib/base/index_table.h"
 #include "lib/base/json.h"
 #include "lib/base/status.h"
 
@@ -37,9 +38,10 @@ class Vocabulary {
   static absl::StatusOr<Vocabulary> FromJson(const JsonObject& object);
 
   std::optional<TokenId> Find(absl::string_view piece) const {
-    const auto found = ids_.find(piece);
-    if (found == ids_.end()) return std::nullopt;
-    return found->second;
+    const uint32_t found =
+        ids_.Find(absl::HashOf(piece), [this, piece](uint32_t id) { return pieces_[id] == piece; });
+    if (found == IndexTable::kNone) return std::nullopt;
+    return static_cast<TokenId>(found);
   }
   bool Has(TokenId id) const {
     return id >= 0 && static_cast<size_t>(id) < pieces_.size() && pieces_[id].data() != nullptr;
@@ -47,14 +49,15 @@ class Vocabulary {
   // `id` must be in the vocabulary.
   absl::string_view PieceOf(TokenId id) const { return pieces_[id]; }
 
-  size_t size() const { return ids_.size(); }
+  size_t size() const { return size_; }
   TokenId id_limit() const { return static_cast<TokenId>(pieces_.size()); }  // largest id + 1
   size_t longest_piece() const { return longest_piece_; }                    // bytes
 
  private:
   std::vector<char> text_;                 // all the pieces; never grows after Create
   std::vector<absl::string_view> pieces_;  // by id; data() == nullptr where there is none
-  HashMap<absl::string_view, TokenId> ids_;
+  IndexTable ids_;                         // by piece
+  size_t size_ = 0;
   size_t longest_piece_ = 0;
 };
 

@@ -115,7 +115,7 @@ TEST_F(ChatTemplatesTest, ErrorsNameTheFile) {
   EXPECT_THAT(Render("nonsense"), HasSubstr("chat messages"));
   EXPECT_THAT(Render("5"), HasSubstr("must be an array"));
   EXPECT_THAT(Render("{}"), HasSubstr("\"messages\" must be an array"));
-  EXPECT_THAT(Render("null"), HasSubstr("\"messages\" must be an array"));
+  EXPECT_THAT(Render("null"), HasSubstr("they are null"));
   EXPECT_THAT(Render(R"({"messages": 1})"), HasSubstr("\"messages\" must be an array"));
 }
 

@@ -34,7 +34,7 @@ std::string MessageOf(absl::string_view error) {
 TEST(ChatTemplateGoldenTest, RendersPublishedTemplatesAsJinja2Does) {
   const std::string path = ReferencePath("golden.json");
   if (!FileExists(path)) GTEST_SKIP() << "no reference data at " << path;
-  const absl::StatusOr<JsonObject> golden = ReadJsonObject(path);
+  const auto golden = ReadJsonObject(path);
   ASSERT_TRUE(golden.ok()) << golden.status();
   const JsonObject& contexts = **golden->GetObject("contexts");
   int renderings = 0;
@@ -66,7 +66,7 @@ TEST(ChatTemplateGoldenTest, AgreesOnTheLanguageCases) {
   if (!FileExists(path)) GTEST_SKIP() << "no reference data at " << path;
   const absl::StatusOr<std::string> text = ReadFile(path, 1 << 24);
   ASSERT_TRUE(text.ok()) << text.status();
-  const absl::StatusOr<JsonValue> cases = ParseJson(*text);
+  const auto cases = ParseJson(*text);
   ASSERT_TRUE(cases.ok()) << cases.status();
   for (const JsonValue& entry : *cases->if_array()) {
     const JsonObject& item = *entry.if_object();

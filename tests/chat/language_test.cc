@@ -13,8 +13,7 @@ namespace {
 constexpr int64_t kNow = 1752148800;  // 2025-07-10 12:00:00 UTC, as in the script
 
 TEST(TemplateLanguageTest, AgreesWithJinja2) {
-  const absl::StatusOr<JsonObject> file =
-      ReadJsonObject(JoinPath(LLMCORE_SOURCE_DIR, "tests/chat/language_cases.json"));
+  const auto file = ReadJsonObject(JoinPath(LLMCORE_SOURCE_DIR, "tests/chat/language_cases.json"));
   ASSERT_TRUE(file.ok()) << file.status();
   const JsonObject& variables = **file->GetObject("variables");
   for (const JsonValue& entry : **file->GetArray("cases")) {

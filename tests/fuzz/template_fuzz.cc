@@ -25,7 +25,7 @@ constexpr absl::string_view kVariables = R"({
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace llmcore::core;
-  static const JsonValue* const variables = new JsonValue(*ParseJson(kVariables));
+  static const JsonDocument* const variables = new JsonDocument(*ParseJson(kVariables));
   TemplateLimits limits;
   limits.max_steps = 20000;
   limits.max_output_bytes = 1 << 16;

@@ -45,7 +45,7 @@ OperationWork Of(OperationKind kind) {
 
 // The operations of a trace as "name inputs outputs calls rows bytes ops", in order.
 std::vector<std::string> Lines(const StepTrace& trace) {
-  const absl::StatusOr<JsonValue> parsed = ParseJson(trace.ToJson());
+  const auto parsed = ParseJson(trace.ToJson());
   EXPECT_TRUE(parsed.ok()) << parsed.status();
   std::vector<std::string> lines;
   for (const JsonValue& value : **(*parsed->AsObject())->GetArray("operations")) {
@@ -67,7 +67,7 @@ TEST(StepTraceTest, CallsOfOneShapeAreSummedAndTheSlowestComesFirst) {
   trace.AddStep(8, milliseconds(20));
   EXPECT_EQ(Lines(trace),
             (std::vector<std::string>{"linear 4 3 1 1 10 100", "linear 2 3 2 8 20 200"}));
-  const absl::StatusOr<JsonValue> parsed = ParseJson(trace.ToJson());
+  const auto parsed = ParseJson(trace.ToJson());
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   const JsonObject& object = **parsed->AsObject();
   EXPECT_EQ(*object.GetInt("steps"), 1);
@@ -87,7 +87,7 @@ TEST(StepTraceTest, MoreShapesThanItHoldsAreNotLost) {
   for (int kind = 0; kind < kOperationKinds; ++kind) {
     trace.AddOperation(Of(static_cast<OperationKind>(kind)), milliseconds(1));
   }
-  const absl::StatusOr<JsonValue> parsed = ParseJson(trace.ToJson());
+  const auto parsed = ParseJson(trace.ToJson());
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   int64_t calls = 0;
   std::vector<std::string> names;

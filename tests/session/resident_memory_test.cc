@@ -10,6 +10,7 @@
 #include <fstream>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -134,6 +135,22 @@ TEST_F(ResidentMemoryTest, OfPublishedShapesIsThePlan) {
   CheckShape("llama-3.2-1b", WeightFormat::kInt4);
   CheckShape("llama-3.2-1b", WeightFormat::kInt8);
   CheckShape("llama-3.2-1b", WeightFormat::kBf16);
+}
+
+// A tokenizer is not in the plan. What is made of it is kept small, and what it is made from, ten
+// times as large, is given back.
+TEST_F(ResidentMemoryTest, OfALargeTokenizerIsWithinTheTolerance) {
+  const TemporaryDirectory parent;
+  for (const auto& [name, vocabulary] :
+       {std::pair("qwen2.5", 151936), std::pair("llama-3.1", 128256)}) {
+    const std::string tokenizer = absl::StrCat(LLMCORE_REFERENCE_DIR, "/tokenizers/", name);
+    if (!std::filesystem::exists(tokenizer)) GTEST_SKIP() << "no tokenizer at " << tokenizer;
+    const std::string directory = absl::StrCat(parent.path(), "/", name);
+    std::filesystem::copy(tokenizer, directory);
+    WriteModel(directory, vocabulary);
+    CheckDirectory(absl::StrCat("tokenizer of ", name), directory, FullUse(WeightFormat::kInt4));
+    std::filesystem::remove_all(directory);
+  }
 }
 
 TEST_F(ResidentMemoryTest, OfCheckpointsIsThePlanHoweverTheyAreStored) {

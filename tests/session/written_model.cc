@@ -12,19 +12,20 @@
 
 namespace llmcore::core {
 
-void WriteModel(const std::string& directory) {
-  constexpr int64_t kHidden = 1024, kInner = 4096, kLayers = 8, kVocabulary = 32768;
+void WriteModel(const std::string& directory, int64_t vocabulary) {
+  constexpr int64_t kHidden = 1024, kInner = 4096, kLayers = 8;
   std::ofstream(directory + "/config.json")
       << R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
            "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 8,
-           "num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": 64, "vocab_size": 32768,
+           "num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": 64,
            "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
-           "tie_word_embeddings": true})";
+           "tie_word_embeddings": true, "vocab_size": )"
+      << vocabulary << "}";
   std::vector<SafetensorsWriter::Tensor> tensors;
   const auto add = [&tensors](const std::string& name, TensorShape shape) {
     tensors.push_back({name, DType::kBf16, std::move(shape)});
   };
-  add("model.embed_tokens.weight", {kVocabulary, kHidden});
+  add("model.embed_tokens.weight", {vocabulary, kHidden});
   for (int64_t i = 0; i < kLayers; ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
     add(prefix + "input_layernorm.weight", {kHidden});
