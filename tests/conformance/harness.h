@@ -16,21 +16,12 @@
 
 #include "lib/backend/backend.h"
 #include "tests/reference/operations.h"
+#include "tests/support/sanitized_build.h"
 
 namespace llmcore::conformance {
 
 // Whether a sanitizer slows everything down: shapes are then fewer and smaller.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kSlowBuild = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool kSlowBuild = true;
-#else
-inline constexpr bool kSlowBuild = false;
-#endif
-#else
-inline constexpr bool kSlowBuild = false;
-#endif
+inline constexpr bool kSlowBuild = kSanitized;
 
 using Random = std::mt19937;
 

@@ -12,27 +12,10 @@
 #include "cuda/kernels/common/ptx.cuh"
 #include "lib/tensor/float16.h"
 #include "tests/cuda_emulator/runtime.h"
-#include "tests/cuda_emulator/sanitizers.h"
+#include "tests/support/sanitized_build.h"
 
 namespace llmcore::cuda {
 namespace {
-
-#if defined(CUDA_EMULATOR_ASAN)
-constexpr bool kAddressSanitizer = true;
-#else
-constexpr bool kAddressSanitizer = false;
-#endif
-#if defined(__SANITIZE_THREAD__)
-constexpr bool kThreadSanitizer = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-constexpr bool kThreadSanitizer = true;
-#else
-constexpr bool kThreadSanitizer = false;
-#endif
-#else
-constexpr bool kThreadSanitizer = false;
-#endif
 
 // Device memory of one test, read and written through a stream that is waited for.
 class EmulatorTest : public testing::Test {

@@ -15,6 +15,7 @@
 #include "lib/io/safetensors.h"
 #include "llmcore/llmcore_experimental.h"
 #include "tests/fault/faults.h"
+#include "tests/support/sanitized_build.h"
 
 namespace llmcore::test {
 namespace {
@@ -22,12 +23,8 @@ namespace {
 using core::DType;
 using core::SafetensorsWriter;
 
-// Sanitizers are slow: there every few calls fail, from another one on each run of the loop.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int64_t kStride = 13;
-#else
-constexpr int64_t kStride = 1;
-#endif
+// Under ThreadSanitizer every few calls fail, from another one on each run of the loop.
+constexpr int64_t kStride = kThreadSanitizer ? 13 : 1;
 
 constexpr char kConfig[] = R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama",
   "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,

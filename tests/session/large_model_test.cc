@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lib/session/session.h"
+#include "tests/support/sanitized_build.h"
 
 namespace llmcore::core {
 namespace {
@@ -49,9 +50,7 @@ double LeastCancelLatency(int tries, std::chrono::milliseconds delay, Work work,
 class LargeModelTest : public testing::Test {
  protected:
   void SetUp() override {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "times mean nothing under a sanitizer";
-#endif
+    if (kSanitized) GTEST_SKIP() << "times mean nothing under a sanitizer";
   }
 };
 

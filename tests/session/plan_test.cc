@@ -26,6 +26,7 @@
 #include "lib/session/synthetic_shapes.h"
 #include "tests/io/temporary_directory.h"
 #include "tests/session/ledger_backend.h"
+#include "tests/support/sanitized_build.h"
 
 namespace llmcore::core {
 namespace {
@@ -526,9 +527,7 @@ TEST(PlanTest, OfSeventyBillionWeightsTakesLessThanATenthOfASecond) {
                 10e6);
   }
   std::printf("a plan of 70 billion weights: %.1f ms\n", best);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "times mean nothing under a sanitizer";
-#endif
+  if (kSanitized) GTEST_SKIP() << "times mean nothing under a sanitizer";
   EXPECT_LT(best, 100);
 }
 

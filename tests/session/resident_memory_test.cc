@@ -19,6 +19,7 @@
 #include "lib/session/session.h"
 #include "tests/io/temporary_directory.h"
 #include "tests/session/written_model.h"
+#include "tests/support/sanitized_build.h"
 
 namespace llmcore::core {
 namespace {
@@ -100,9 +101,7 @@ absl::Status Measure(const std::string& name, const Load& load) {
 class ResidentMemoryTest : public testing::Test {
  protected:
   void SetUp() override {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "a sanitizer takes memory of its own";
-#endif
+    if (kSanitized) GTEST_SKIP() << "a sanitizer takes memory of its own";
   }
 
   static void CheckDirectory(const std::string& name, const std::string& directory,
