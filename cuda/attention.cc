@@ -20,19 +20,6 @@ absl::Status CheckKv(const core::KvShape& shape) {
       absl::StrCat("heads of ", shape.head_dim, " values on CUDA: at most ", kMostHeadDim));
 }
 
-int32_t LongestSequence(const core::Batch& batch) {
-  int32_t longest = 0;
-  for (size_t i = 0; i < batch.first_position.size(); ++i) {
-    const int32_t count = batch.first_row[i + 1] - batch.first_row[i];
-    if (count > 0) longest = std::max(longest, batch.first_position[i] + count);
-  }
-  return longest;
-}
-
-AttentionGrid GridOf(const core::KvCache& cache, int32_t heads) {
-  return AttentionGrid(heads, cache.shape.kv_heads, cache.shape.head_dim);
-}
-
 }  // namespace
 
 absl::Status CudaBackend::RopeAppend(const core::StepContext& context,
@@ -42,7 +29,7 @@ absl::Status CudaBackend::RopeAppend(const core::StepContext& context,
   if (p.batch.rows() == 0) return absl::OkStatus();
   RopeAppendKernelParams params = {};
   LLMCORE_ASSIGN_OR_RETURN(params.batch, uploaded_.Send(device_.get(), context.workspace, p.batch,
-                                                        GridOf(p.cache, p.heads)));
+                                                        GridOf(p.cache.shape, p.heads)));
   params.qkv = p.qkv.data;
   params.cos_sin = p.cos_sin;
   params.q_norm = p.q_norm;
@@ -59,7 +46,7 @@ absl::Status CudaBackend::Attention(const core::StepContext& context,
   LLMCORE_RETURN_IF_ERROR(Begin(context, "attention"));
   LLMCORE_RETURN_IF_ERROR(CheckKv(p.cache.shape));
   if (p.batch.rows() == 0) return absl::OkStatus();
-  const AttentionGrid grid = GridOf(p.cache, p.heads);
+  const AttentionGrid grid = GridOf(p.cache.shape, p.heads);
   const AttentionTile& tile = grid.tile;
   AttentionKernelParams params = {};
   LLMCORE_ASSIGN_OR_RETURN(params.batch,
@@ -81,12 +68,11 @@ absl::Status CudaBackend::Attention(const core::StepContext& context,
 
   params.splits = 1;
   if (params.batch.rows <= kSplitRows) {
-    const int splits = (LongestSequence(p.batch) + kSplitPositions - 1) / kSplitPositions;
     const std::span<std::byte> rest = context.workspace.subspan(uploaded_.bytes());
     const int64_t floats =
-        PartialFloats(splits, params.batch.rows, p.heads, p.cache.shape.head_dim);
+        PartialFloats(params.batch.splits, params.batch.rows, p.heads, p.cache.shape.head_dim);
     if (static_cast<uint64_t>(floats) * sizeof(float) <= rest.size()) {
-      params.splits = splits;
+      params.splits = params.batch.splits;
       params.partial = reinterpret_cast<float*>(rest.data());
     }
   }

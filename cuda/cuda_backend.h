@@ -15,6 +15,7 @@
 #include "cuda/device.h"
 #include "cuda/gemm.h"
 #include "cuda/many_tokens.h"
+#include "cuda/step_graphs.h"
 #include "lib/backend/backend.h"
 #include "lib/backend/cuda_backend.h"
 
@@ -38,6 +39,10 @@ class CudaBackend final : public core::Backend {
   uint64_t KvBlockBytes(const core::KvShape& shape) const override;
   uint64_t WorkspaceBytes(const core::StepLimits& limits) const override;
   std::string KvLayoutName(const core::KvShape& shape) const override;
+
+  uint64_t StepRecordBytes(const core::StepLimits& limits) const override;
+  std::unique_ptr<core::StepRecorder> CreateStepRecorder(int32_t heads, const core::KvShape& shape,
+                                                         std::span<std::byte> memory) override;
 
   absl::Status PackWeight(const core::WeightShape& shape, std::span<const core::SourceMatrix> parts,
                           void* destination, const core::WorkControl& control) override;

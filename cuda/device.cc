@@ -19,6 +19,12 @@ bool LeavesDeviceIntact(cudaError_t error) {
     case cudaErrorInvalidDevice:
     case cudaErrorNoDevice:
     case cudaErrorInsufficientDriver:
+    // Of a capture that came to nothing.
+    case cudaErrorIllegalState:
+    case cudaErrorStreamCaptureUnsupported:
+    case cudaErrorStreamCaptureInvalidated:
+    case cudaErrorStreamCaptureUnmatched:
+    case cudaErrorStreamCaptureWrongThread:
       return true;
     default:
       return false;
