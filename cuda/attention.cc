@@ -1,7 +1,8 @@
-// RopeAppend, Attention and CopyBlocks: everything that touches the KV cache.
+// RopeAppend, Attention, CopyBlocks and SwapBlocks: everything that touches the KV cache.
 #include "cuda/kernels/attention.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "cuda/cuda_backend.h"
@@ -96,6 +97,26 @@ absl::Status CudaBackend::CopyBlocks(const core::StepContext& context,
         End(context, LaunchCopyBlocks(params, device_->stream()), "copy_blocks"));
   }
   return absl::OkStatus();
+}
+
+// Launched like any operation: the host's memory is pinned, and who reads it waits.
+absl::Status CudaBackend::SwapBlocks(const core::StepContext& context,
+                                     const core::SwapBlocksParams& p) {
+  LLMCORE_RETURN_IF_ERROR(device_->Enter());
+  const int64_t bytes = BlockBytes(p.cache.shape);
+  const int64_t layers = p.cache.shape.layers;
+  cudaError_t error = cudaSuccess;
+  for (size_t i = 0; i < p.blocks.size(); ++i) {
+    for (int64_t layer = 0; layer < layers && error == cudaSuccess; ++layer) {
+      std::byte* from =
+          static_cast<std::byte*>(p.cache.data) + (layer * p.cache.blocks + p.blocks[i]) * bytes;
+      std::byte* to = p.host + (p.places[i] * layers + layer) * bytes;
+      if (p.direction == core::SwapBlocksParams::Direction::kIn) std::swap(from, to);
+      error = cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault,
+                              device_->stream());
+    }
+  }
+  return End(context, error, "swap_blocks");
 }
 
 }  // namespace llmcore::cuda

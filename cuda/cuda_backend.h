@@ -63,6 +63,8 @@ class CudaBackend final : public core::Backend {
                           const core::GatherRowsParams& params) override;
   absl::Status CopyBlocks(const core::StepContext& context,
                           const core::CopyBlocksParams& params) override;
+  absl::Status SwapBlocks(const core::StepContext& context,
+                          const core::SwapBlocksParams& params) override;
   bool Samples(int64_t vocabulary) const override;
   absl::Status Sample(const core::StepContext& context, const core::SampleParams& params) override;
 
