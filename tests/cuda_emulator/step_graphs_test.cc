@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "lib/backend/cuda_backend.h"
+#include "lib/engine/engine.h"
 #include "lib/session/session.h"
 #include "tests/conformance/harness.h"
 #include "tests/cuda_emulator/runtime.h"
@@ -217,6 +218,21 @@ TEST_F(StepGraphsTest, SoDoStepsOnCodes) {
   ExpectTheSameBits(options);
 }
 
+// Sequences that lose their blocks to each other and get them back from the host between graphs.
+TEST_F(StepGraphsTest, SwappedSequencesHaveTheirBits) {
+  const auto ample = Load(Options());
+  ASSERT_NE(ample, nullptr);
+  ample->SetTrace(true);
+  const Transcript expected = ConverseAtOnce(ample);
+  ModelOptions options = Options();
+  options.kv_cache_tokens = options.max_context = 64;  // of 118 positions that they come to
+  options.swap_bytes = uint64_t{1} << 20;
+  const auto scarce = Load(options);
+  ASSERT_NE(scarce, nullptr);
+  for (int i = 0; i < (kSlow ? 1 : 4); ++i) EXPECT_TRUE(ConverseAtOnce(scarce) == expected) << i;
+  EXPECT_GT(scarce->engine().swap().in_blocks, 0);
+}
+
 // A reply that crosses the first split of attention, 512 positions. Its sequence has new blocks
 // every 32 positions and other rows of the rotary table each time, and two shapes in all.
 TEST_F(StepGraphsTest, ALongReplyIsRecordedOnceASplit) {
@@ -290,24 +306,6 @@ TEST_F(StepGraphsTest, PlainStepsGoOnBesideGraphs) {
   model->SetTrace(true);
   ASSERT_TRUE(session->Truncate(13).ok());
   EXPECT_TRUE(next(30) == plain);
-}
-
-// Prompts of many sizes, each twice: as many shapes as are remembered have graphs, and no more.
-TEST_F(StepGraphsTest, TheNumberOfGraphsIsBounded) {
-  const auto model = Load(Options());
-  ASSERT_NE(model, nullptr);
-  const int64_t captures = cuda_emulator::Captures();
-  const size_t shapes = cuda::kRecordedShapes + 4;
-  for (size_t rows = 1; rows <= shapes; ++rows) {
-    for (int i = 0; i < 2; ++i) {
-      const std::unique_ptr<Session> session = NewSession(model);
-      ASSERT_TRUE(session->AppendTokens(Tokens(rows, i)).ok());
-      ASSERT_TRUE(session->Logits().ok());
-    }
-    ASSERT_LE(cuda_emulator::Graphs() - graphs_, static_cast<int64_t>(cuda::kRecordedShapes));
-  }
-  EXPECT_EQ(cuda_emulator::Graphs() - graphs_, static_cast<int64_t>(cuda::kRecordedShapes));
-  EXPECT_EQ(cuda_emulator::Captures() - captures, static_cast<int64_t>(shapes));
 }
 
 // Each call of steps that are recorded and launched fails in turn.
@@ -580,6 +578,46 @@ struct Rig {
   const std::vector<int32_t> first_position = {0};
   const std::vector<int32_t> block_table = {0};
 };
+
+// Steps of many sizes, each twice: as many shapes as are remembered have graphs, and no more.
+TEST_F(StepGraphsTest, TheNumberOfGraphsIsBounded) {
+  Rig rig;
+  const int64_t captures = cuda_emulator::Captures();
+  constexpr auto kMost = static_cast<int64_t>(cuda::kRecordedShapes);
+  const auto run = [&](int32_t rows) {
+    const std::vector<int32_t> tokens(static_cast<size_t>(rows), rows % 16);
+    const std::vector<int32_t> first_row = {0, rows};
+    StepInput input;
+    input.tokens = tokens;
+    input.batch = {first_row, rig.first_position, rig.block_table, 1};
+    rig.out.rows = rows;
+    ASSERT_TRUE(rig.recorder
+                    ->Run(rig.context, input,
+                          [&] {
+                            return rig.backend->Embed(rig.context, {rig.table, tokens, rig.out});
+                          })
+                    .ok());
+    EXPECT_EQ(rig.First(), static_cast<float>(rows % 16 * 8));
+  };
+  for (int32_t rows = 1; rows <= kMost + 4; ++rows) {
+    run(rows);
+    run(rows);
+    EXPECT_EQ(cuda_emulator::Graphs() - graphs_, std::min<int64_t>(rows, kMost));
+  }
+  EXPECT_EQ(cuda_emulator::Captures() - captures, kMost + 4);
+  // The first made room; the last are there.
+  const int64_t launched = cuda_emulator::GraphLaunches();
+  run(static_cast<int32_t>(kMost) + 4);
+  run(5);
+  EXPECT_EQ(cuda_emulator::GraphLaunches() - launched, 2);
+  run(1);
+  EXPECT_EQ(cuda_emulator::GraphLaunches() - launched, 2);
+  EXPECT_EQ(cuda_emulator::Graphs() - graphs_, kMost - 1);
+  // Nor are larger steps recorded.
+  run(cuda::kRecordedRows + 1);
+  run(cuda::kRecordedRows + 1);
+  EXPECT_EQ(cuda_emulator::GraphLaunches() - launched, 2);
+}
 
 TEST_F(StepGraphsTest, ARecordTakesTheTokensOfEachStep) {
   Rig rig;
