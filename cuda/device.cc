@@ -12,6 +12,10 @@ constexpr int kLeastCapability = 80;  // bf16 tensor cores and cp.async
 
 // Errors of a call that leave the device as it was; what is not among them breaks it.
 bool LeavesDeviceIntact(cudaError_t error) {
+  // Of a capture that came to nothing.
+  if (error >= cudaErrorStreamCaptureUnsupported && error <= cudaErrorStreamCaptureWrongThread) {
+    return true;
+  }
   switch (error) {
     case cudaSuccess:
     case cudaErrorInvalidValue:
@@ -19,12 +23,6 @@ bool LeavesDeviceIntact(cudaError_t error) {
     case cudaErrorInvalidDevice:
     case cudaErrorNoDevice:
     case cudaErrorInsufficientDriver:
-    // Of a capture that came to nothing.
-    case cudaErrorIllegalState:
-    case cudaErrorStreamCaptureUnsupported:
-    case cudaErrorStreamCaptureInvalidated:
-    case cudaErrorStreamCaptureUnmatched:
-    case cudaErrorStreamCaptureWrongThread:
       return true;
     default:
       return false;

@@ -171,15 +171,15 @@ absl::Status StepGraphs::Record(const core::StepContext& context, const core::St
   } const recording = {uploaded_};
   uploaded_->BeginRecord(workspace, numbers.bytes, input.batch, grid_, others);
   Capture capture(device_->stream());
-  LLMCORE_RETURN_IF_ERROR(device_->Check(capture.Begin(), kRecording));
+  // A driver that does not capture leaves the device as it was; a device that broke says so again.
+  LLMCORE_RETURN_IF_ERROR(StatusOf(capture.Begin(), kRecording));
   LLMCORE_RETURN_IF_ERROR(device_->Check(cudaMemcpyAsync(workspace, staging_.data(), numbers.bytes,
                                                          cudaMemcpyHostToDevice, device_->stream()),
                                          kRecording));
   LLMCORE_RETURN_IF_ERROR(operations());
-  LLMCORE_RETURN_IF_ERROR(device_->Check(capture.End(), kRecording));
+  LLMCORE_RETURN_IF_ERROR(StatusOf(capture.End(), kRecording));
   cudaGraphExec_t made = nullptr;
-  LLMCORE_RETURN_IF_ERROR(
-      device_->Check(cudaGraphInstantiate(&made, capture.graph(), 0), kRecording));
+  LLMCORE_RETURN_IF_ERROR(StatusOf(cudaGraphInstantiate(&made, capture.graph(), 0), kRecording));
   *graph = made;
   return absl::OkStatus();
 }

@@ -629,6 +629,22 @@ TEST_F(StepGraphsTest, ARecordTakesTheTokensOfEachStep) {
   EXPECT_EQ(cuda_emulator::GraphLaunches() - launched, 3);
 }
 
+// A driver that captures nothing, or that has no memory for graphs.
+TEST_F(StepGraphsTest, WithoutGraphsStepsAreWhatTheyWere) {
+  // The device, the capture's begin, the copy, the device and a launch, the capture's end, the
+  // graph.
+  for (const int call : {2, 6, 7}) {
+    Rig rig;
+    const int64_t launched = cuda_emulator::GraphLaunches();
+    for (const int32_t token : {3, 5, 7}) {
+      if (token == 5) cuda_emulator::FailCall(call, cudaErrorNotReady);
+      ASSERT_TRUE(rig.Run(token, std::span(&token, 1)).ok()) << call;
+      EXPECT_EQ(rig.First(), static_cast<float>(token * 8)) << call;
+    }
+    EXPECT_EQ(cuda_emulator::GraphLaunches(), launched) << call;
+  }
+}
+
 // Numbers that a record would keep: it is not made, and the steps are right.
 TEST_F(StepGraphsTest, NumbersThatAreNotTheStepsAreNotRecorded) {
   Rig rig;
