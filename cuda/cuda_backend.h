@@ -14,6 +14,7 @@
 #include "cuda/batch_upload.h"
 #include "cuda/device.h"
 #include "cuda/gemm.h"
+#include "cuda/layout.h"
 #include "cuda/many_tokens.h"
 #include "lib/backend/backend.h"
 #include "lib/backend/cuda_backend.h"
@@ -38,6 +39,7 @@ class CudaBackend final : public core::Backend {
   uint64_t KvBlockBytes(const core::KvShape& shape) const override;
   uint64_t WorkspaceBytes(const core::StepLimits& limits) const override;
   std::string KvLayoutName(const core::KvShape& shape) const override;
+  int64_t WeightSliceRows() const override { return kTileRows; }
 
   absl::Status PackWeight(const core::WeightShape& shape, std::span<const core::SourceMatrix> parts,
                           void* destination, const core::WorkControl& control) override;

@@ -19,7 +19,7 @@ enum class WeightFormat : uint32_t {
   kF16 = 3,
   kInt8 = 4,
   kInt4 = 5,
-  kInt4Zeros = 6  // not of the C ABI, which asks for none
+  kInt4Zeros = 6  // of AWQ and GPTQ checkpoints: nobody asks for it
 };
 
 // Whether it is codes with scales.
