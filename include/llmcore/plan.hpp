@@ -21,7 +21,7 @@ enum class WeightFormat : uint32_t {
   kF16 = LLMCORE_WEIGHT_FORMAT_F16,
   kInt8 = LLMCORE_WEIGHT_FORMAT_INT8,
   kInt4 = LLMCORE_WEIGHT_FORMAT_INT4,
-  kInt4Zeros = LLMCORE_WEIGHT_FORMAT_INT4_ZEROS,  // of AWQ and GPTQ checkpoints: none is asked for
+  kInt4Zeros = LLMCORE_WEIGHT_FORMAT_INT4_ZEROS,  // of AWQ and GPTQ checkpoints
 };
 
 enum class KvFormat : uint32_t {
