@@ -333,6 +333,9 @@ absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& directory) {
   LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument json, ReadJsonObject(path));
   absl::StatusOr<ModelConfig> config = ParseModelConfig(json);
   if (!config.ok()) return Annotate(config.status(), path);
+  if (!config->quantization.has_value()) {
+    LLMCORE_ASSIGN_OR_RETURN(config->quantization, LoadQuantizationFile(directory));
+  }
   return config;
 }
 

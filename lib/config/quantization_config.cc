@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "lib/base/file.h"
 #include "lib/base/quote.h"
 #include "lib/config/config_fields.h"
 #include "lib/tensor/int4.h"
@@ -40,19 +42,21 @@ absl::StatusOr<StoredQuantization> ParseOwn(const JsonObject& fields) {
 }
 
 // What published AWQ and GPTQ checkpoints have in common: 4 bits, and groups of whole blocks.
-absl::StatusOr<StoredQuantization> ParseBitsAndGroups(const JsonObject& fields) {
+absl::StatusOr<StoredQuantization> ParseBitsAndGroups(const JsonObject& fields,
+                                                      absl::string_view bits_key = "bits",
+                                                      absl::string_view group_key = "group_size") {
   StoredQuantization stored;
   stored.format = WeightFormat::kInt4Zeros;
-  LLMCORE_ASSIGN_OR_RETURN(const int64_t bits, fields.GetInt("bits"));
-  if (bits != 4) return UnsupportedField("bits", *fields.Find("bits"));
-  LLMCORE_ASSIGN_OR_RETURN(const int64_t group_size, fields.GetIntOr("group_size", kQuantBlock));
+  LLMCORE_ASSIGN_OR_RETURN(const int64_t bits, fields.GetInt(bits_key));
+  if (bits != 4) return UnsupportedField(bits_key, *fields.Find(bits_key));
+  LLMCORE_ASSIGN_OR_RETURN(const int64_t group_size, fields.GetIntOr(group_key, kQuantBlock));
   if (group_size == -1) {
     stored.group_size = 0;
     return stored;
   }
   // A scale of more columns is the scale of each of their blocks; one of fewer has no place.
   if (group_size < kQuantBlock || group_size % kQuantBlock != 0 || group_size > INT32_MAX) {
-    return absl::UnimplementedError(absl::StrCat("\"group_size\" is ", group_size,
+    return absl::UnimplementedError(absl::StrCat("\"", group_key, "\" is ", group_size,
                                                  ", which is not supported; multiples of 128 and "
                                                  "-1 are"));
   }
@@ -72,7 +76,10 @@ absl::Status ExpectName(const JsonObject& fields, absl::string_view key,
 }
 
 absl::StatusOr<StoredQuantization> ParseAwq(const JsonObject& fields) {
-  LLMCORE_ASSIGN_OR_RETURN(StoredQuantization stored, ParseBitsAndGroups(fields));
+  const bool own_file = fields.Find("w_bit") != nullptr;  // of AutoAWQ, with names of its own
+  LLMCORE_ASSIGN_OR_RETURN(
+      StoredQuantization stored,
+      own_file ? ParseBitsAndGroups(fields, "w_bit", "q_group_size") : ParseBitsAndGroups(fields));
   stored.method = StoredQuantization::Method::kAwq;
   // The other layouts of AutoAWQ (gemv, gemv_fast, marlin), and those of llm-awq.
   LLMCORE_RETURN_IF_ERROR(ExpectName(fields, "version", {"gemm"}));
@@ -109,8 +116,10 @@ absl::StatusOr<StoredQuantization> ParseGptq(const JsonObject& fields) {
   return stored;
 }
 
-absl::StatusOr<StoredQuantization> ParseMethod(const JsonObject& fields) {
-  LLMCORE_ASSIGN_OR_RETURN(const absl::string_view method, fields.GetStringOr("quant_method", ""));
+absl::StatusOr<StoredQuantization> ParseMethod(const JsonObject& fields,
+                                               absl::string_view by_default = "") {
+  LLMCORE_ASSIGN_OR_RETURN(const absl::string_view method,
+                           fields.GetStringOr("quant_method", by_default));
   if (method == "llmcore") return ParseOwn(fields);
   if (method == "awq") return ParseAwq(fields);
   if (method == "gptq") return ParseGptq(fields);
@@ -128,6 +137,21 @@ absl::StatusOr<std::optional<StoredQuantization>> ParseQuantization(const JsonOb
   absl::StatusOr<StoredQuantization> stored = ParseMethod(*fields);
   if (!stored.ok()) return Annotate(stored.status(), "\"quantization_config\"");
   return *std::move(stored);
+}
+
+absl::StatusOr<std::optional<StoredQuantization>> LoadQuantizationFile(
+    const std::string& directory) {
+  constexpr std::pair<absl::string_view, absl::string_view> kFiles[] = {
+      {"quantize_config.json", "gptq"}, {"quant_config.json", "awq"}};
+  for (const auto& [name, method] : kFiles) {
+    const std::string path = JoinPath(directory, name);
+    if (!FileExists(path)) continue;
+    LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument json, ReadJsonObject(path));
+    absl::StatusOr<StoredQuantization> stored = ParseMethod(json, method);
+    if (!stored.ok()) return Annotate(stored.status(), path);
+    return *std::move(stored);
+  }
+  return std::nullopt;
 }
 
 }  // namespace llmcore::core

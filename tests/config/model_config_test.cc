@@ -477,6 +477,30 @@ TEST(ModelConfigTest, FilesAreNamedInErrors) {
   ExpectError(load(), absl::StatusCode::kUnimplemented, path + ": \"model_type\" is \"bert\"");
 }
 
+TEST(ModelConfigTest, QuantizationMayBeInAFileOfItsOwn) {
+  const std::string sizes = absl::StrCat("{\"model_type\":\"llama\",", kSizes);
+  for (const auto& [name, text] :
+       {std::pair("quantize_config.json",
+                  R"({"bits":4,"group_size":128,"damp_percent":0.01,"desc_act":false,"sym":true})"),
+        std::pair("quant_config.json",
+                  R"({"zero_point":true,"q_group_size":128,"w_bit":4,"version":"GEMM"})")}) {
+    const TemporaryDirectory directory;
+    directory.Write("config.json", sizes + "}");
+    const std::string path = directory.Write(name, text);
+    const auto config = LoadModelConfig(directory.path());
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->quantization->format, WeightFormat::kInt4Zeros) << name;
+    EXPECT_EQ(config->quantization->zero_offset, name[5] == 'i' ? 1 : 0) << name;
+    directory.Write(name, absl::StrReplaceAll(text, {{":128", ":64"}}));
+    ExpectError(LoadModelConfig(directory.path()), absl::StatusCode::kUnimplemented,
+                absl::StrCat(path, ": \"", name[5] == 'i' ? "" : "q_", "group_size\" is 64"));
+    // config.json has the last word.
+    directory.Write("config.json",
+                    sizes + R"(,"quantization_config":{"quant_method":"gptq","bits":4}})");
+    EXPECT_TRUE(LoadModelConfig(directory.path()).ok());
+  }
+}
+
 TEST(ModelConfigTest, TruncatedAndFlippedTextsNeverCrash) {
   const uint32_t seed = std::random_device()();
   SCOPED_TRACE(absl::StrCat("seed ", seed));
