@@ -29,12 +29,32 @@ constexpr int64_t kTileRowBytes = kTileColumns / 2;
 constexpr int kAwqOrder[kInWord] = {0, 2, 4, 6, 1, 3, 5, 7};
 constexpr int kPlainOrder[kInWord] = {0, 1, 2, 3, 4, 5, 6, 7};
 
-constexpr uint32_t kLowNibbles = 0x0F0F0F0F;
-
 uint32_t LoadWord(const TensorView& tensor, int64_t index) {
   uint32_t word;
   std::memcpy(&word, tensor.data.data() + index * int64_t{sizeof word}, sizeof word);
   return word;
+}
+
+// Eight codes of a row from a word, the first one lowest, to four bytes, the earlier of two high.
+void StoreCodes(uint32_t word, unsigned char* out) {
+  constexpr uint32_t kLow = 0x0F0F0F0F;
+  const uint32_t swapped = (word & kLow) << 4 | (word >> 4 & kLow);
+  std::memcpy(out, &swapped, sizeof swapped);
+}
+
+// Code i of word k becomes code k of word i: halves, quarters and eighths of words change places.
+void TransposeCodes(uint32_t* words) {
+  constexpr uint32_t kLow[] = {0x0F0F0F0F, 0x00FF00FF, 0x0000FFFF};
+  for (int stage = 2; stage >= 0; --stage) {
+    const int apart = 1 << stage;
+    const int shift = 4 * apart;
+    for (int i = 0; i < kInWord; ++i) {
+      if ((i & apart) != 0) continue;
+      const uint32_t change = (words[i] >> shift ^ words[i + apart]) & kLow[stage];
+      words[i] ^= change << shift;
+      words[i + apart] ^= change;
+    }
+  }
 }
 
 float LoadScale(const TensorView& tensor, int64_t index) {
@@ -163,30 +183,24 @@ void ZeroPointMatrix::ReadTile(int64_t first, int64_t count, int64_t column,
                                unsigned char* tile) const {
   const int64_t columns = std::min(kTileColumns, columns_ - column);
   if (method_ == Method::kGptq) {
-    for (int64_t word = 0; word < columns / kInWord; ++word) {
-      const int64_t begin = (column / kInWord + word) * rows_ + first;
+    for (int64_t k = 0; k < columns; k += kInWord) {
+      const int64_t begin = (column + k) / kInWord * rows_ + first;
       for (int64_t row = 0; row < count; ++row) {
-        const uint32_t low_first = LoadWord(*codes_, begin + row);
-        const uint32_t high_first = (low_first & kLowNibbles) << 4 | (low_first >> 4 & kLowNibbles);
-        std::memcpy(tile + row * kTileRowBytes + word * 4, &high_first, 4);
+        StoreCodes(LoadWord(*codes_, begin + row), tile + row * kTileRowBytes + k / 2);
       }
     }
     return;
   }
   const int64_t stride = rows_ / kInWord;
-  for (int64_t k = 0; k < columns; k += 2) {
+  for (int64_t k = 0; k < columns; k += kInWord) {
     const int64_t begin = (column + k) * stride + first / kInWord;
+    const int64_t words = std::min(kInWord, columns - k);
     for (int64_t word = 0; word < count / kInWord; ++word) {
-      const uint32_t high = LoadWord(*codes_, begin + word);
-      const uint32_t low = k + 1 < columns ? LoadWord(*codes_, begin + stride + word) : 0;
-      // Bytes of the two columns: of the codes 0, 2, 4, 6 of the words, and of 1, 3, 5, 7.
-      const uint32_t even = (high & kLowNibbles) << 4 | (low & kLowNibbles);
-      const uint32_t odd = (high & ~kLowNibbles) | (low >> 4 & kLowNibbles);
+      uint32_t codes[kInWord] = {};
+      for (int64_t i = 0; i < words; ++i) codes[i] = LoadWord(*codes_, begin + i * stride + word);
+      TransposeCodes(codes);
       unsigned char* const out = tile + word * kInWord * kTileRowBytes + k / 2;
-      for (int i = 0; i < 4; ++i) {
-        out[kAwqOrder[2 * i] * kTileRowBytes] = static_cast<unsigned char>(even >> (8 * i));
-        out[kAwqOrder[2 * i + 1] * kTileRowBytes] = static_cast<unsigned char>(odd >> (8 * i));
-      }
+      for (int i = 0; i < kInWord; ++i) StoreCodes(codes[i], out + kAwqOrder[i] * kTileRowBytes);
     }
   }
 }
