@@ -60,7 +60,7 @@ def arguments(argv):
     parser.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="of one run (default: 900)")
     parser.add_argument("--retries", type=int, default=2, metavar="N",
                         help=f"times that a run is repeated while other programs take more than "
-                             f"{report.QUIET:.0%} of its cores (default: 2); the least disturbed counts")
+                             f"{report.QUIET:.0%}% of its cores (default: 2); the least disturbed counts")
     parser.add_argument("--list", action="store_true", help="list the jobs and end")
     parser.add_argument("--prepare", action="store_true", help="only write the GGUF files")
     parser.add_argument("--report", action="store_true", help="only print the table of what was measured")

@@ -16,6 +16,7 @@
 #include "benchmark/benchmark.h"
 #include "benchmarks/kernels/ceilings.h"
 #include "lib/cpu/cpu_backend.h"
+#include "lib/sampling/sampler.h"
 #include "lib/tensor/int4.h"
 
 namespace llmcore::cpu {
@@ -496,6 +497,53 @@ BENCHMARK(BM_PackInt8)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(BM_PackBf16)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(BM_RepackInt4)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(BM_RepackInt8)->ArgName("cpu/threads")->Arg(1)->Arg(2)->UseRealTime();
+
+// ---- Sampling -----------------------------------------------------------------------------------
+
+// One token of a vocabulary as large as Qwen2.5's, one thread.
+void RunSample(benchmark::State& state, const core::SamplingParams& params) {
+  constexpr int32_t kVocabulary = 151936;
+  std::vector<float> logits(kVocabulary);
+  std::mt19937 generator(1);
+  std::normal_distribution<float> normal(0, 2.5f);
+  for (float& logit : logits) logit = normal(generator);
+  for (size_t i = 0; i < 20; ++i) logits[i * 37] += 12 - 0.5f * static_cast<float>(i);
+  core::Sampler sampler(kVocabulary);
+  core::SampleInput input;
+  input.params = &params;
+  input.logits = logits;
+  for (auto _ : state) {
+    ++input.key.position;
+    const auto token = sampler.Sample(input);
+    if (!token.ok()) state.SkipWithError(std::string(token.status().message()).c_str());
+  }
+}
+void BM_SampleGreedy(benchmark::State& state) {
+  core::SamplingParams params;
+  params.temperature = 0;
+  RunSample(state, params);
+}
+void BM_SamplePlain(benchmark::State& state) {
+  core::SamplingParams params;
+  params.temperature = 0.7f;
+  RunSample(state, params);
+}
+void BM_SampleTopP(benchmark::State& state) {
+  core::SamplingParams params;
+  params.temperature = 0.7f;
+  params.top_p = 0.9f;
+  RunSample(state, params);
+}
+void BM_SampleTopK(benchmark::State& state) {
+  core::SamplingParams params;
+  params.temperature = 0.7f;
+  params.top_k = 40;
+  RunSample(state, params);
+}
+BENCHMARK(BM_SampleGreedy);
+BENCHMARK(BM_SamplePlain);
+BENCHMARK(BM_SampleTopP);
+BENCHMARK(BM_SampleTopK);
 
 // ---- Ceilings -----------------------------------------------------------------------------------
 

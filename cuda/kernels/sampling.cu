@@ -15,7 +15,7 @@ constexpr int kThreads = 1024;
 constexpr int kWarps = kThreads / kWarpLanes;
 constexpr float kInfinity = INFINITY;
 
-// The order of sums of exponentials on the host: lib/sampling/processors.cc and logprobs.cc.
+// The order of sums of exponentials on the host: lib/sampling/passes/pass_set.h and logprobs.cc.
 constexpr int kSumBlock = 256;
 constexpr int kSumLanes = 16;
 constexpr int kBlocksAChunk = 4;
@@ -72,7 +72,7 @@ __device__ __forceinline__ int Lane() {
   return Thread() % kWarpLanes;
 }
 
-// lib/sampling/lanes.h, operation by operation.
+// lib/sampling/passes/lanes.h, operation by operation.
 __device__ __forceinline__ float ExpNonPositive(float x) {
   constexpr float kLowest = -88.1f;
   constexpr float kRound = 12582912.0f;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "lib/sampling/passes.h"
 #include "lib/sampling/processors.h"
 
 namespace llmcore::core {
@@ -16,9 +17,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Index of the first NaN or +infinity, or the size.
 size_t FirstUnusable(std::span<const float> logits) {
-  uint32_t unusable = 0;
-  for (const float logit : logits) unusable |= static_cast<uint32_t>(!(logit <= kLargest));
-  if (unusable == 0) return logits.size();
+  if (WidestPasses().all_at_most(logits.data(), logits.size(), kLargest)) return logits.size();
   const auto found =
       std::find_if(logits.begin(), logits.end(), [](float logit) { return !(logit <= kLargest); });
   return static_cast<size_t>(found - logits.begin());

@@ -5,50 +5,14 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
-#include "lib/sampling/lanes.h"
+#include "lib/sampling/passes.h"
 
 namespace llmcore::core {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// Terms of a partial sum in f32. Sums of exponentials run in an order that this and the lanes fix,
-// so that they have the same bits everywhere (cuda/kernels/sampling.cu runs in it, too).
-constexpr size_t kSumBlock = 256;
-
-float BlockSum(const float* values, size_t count) {
-  Floats sums[4] = {};
-  size_t i = 0;
-  for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
-    for (size_t part = 0; part < 4; ++part) sums[part] += Load(values + i + part * kLanes);
-  }
-  for (; i + kLanes <= count; i += kLanes) sums[0] += Load(values + i);
-  sums[1] += LoadPart(values + i, count - i, 0);
-  const Floats sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-double Sum(std::span<const float> values) {
-  double sum = 0;
-  for (size_t i = 0; i < values.size(); i += kSumBlock) {
-    sum += static_cast<double>(BlockSum(&values[i], std::min(kSumBlock, values.size() - i)));
-  }
-  return sum;
-}
-
-// Of weights as ComputeWeights leaves them: exact, and so the same in any order.
-double SumWeights(const float* weights, size_t count) {
-  Doubles sums[4] = {};
-  size_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    for (size_t part = 0; part < 4; ++part) sums[part] += LoadWide(weights + i + 2 * part);
-  }
-  double rest = 0;
-  for (; i < count; ++i) rest += static_cast<double>(weights[i]);
-  const Doubles sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  return sum[0] + sum[1] + rest;
-}
 
 // Unsigned integers in the order of the floats; -0 is +0.
 inline uint32_t OrderedKey(float value) {
@@ -108,20 +72,40 @@ Cut FindCut(std::span<const float> values, double target, Weight weight_of) {
                               : RadixCut<11>(values, target, weight_of);
 }
 
-// Drops the candidates for which keep(index) is false; the others stay in order. Without branches,
-// since what is kept is hard to predict.
+// Appends candidates `begin` to `end` for which keep(index) is true to the first `kept` ones, and
+// returns how many these are then. Without branches, since what is kept is hard to predict.
 template <typename Keep>
-void Compact(Candidates* candidates, Keep keep) {
-  float* logits = candidates->logits;
-  int32_t* ids = candidates->ids;
-  float* weights = candidates->weights;
-  size_t kept = 0;
-  for (size_t i = 0; i < candidates->size; ++i) {
+size_t Append(const Candidates& candidates, size_t kept, size_t begin, size_t end, Keep keep) {
+  float* const logits = candidates.logits;
+  int32_t* const ids = candidates.ids;
+  float* const weights = candidates.weights;
+  for (size_t i = begin; i < end; ++i) {
     const bool stays = keep(i);
     logits[kept] = logits[i];
     ids[kept] = ids[i];
     weights[kept] = weights[i];
     kept += stays;
+  }
+  return kept;
+}
+
+// Drops the candidates for which keep(index) is false; the others stay in order.
+template <typename Keep>
+void Compact(Candidates* candidates, Keep keep) {
+  candidates->size = Append(*candidates, 0, 0, candidates->size, keep);
+}
+
+// Drops those for which keep(values[index]) is false, where it holds for larger values than some
+// for which it holds: most blocks are passed over by their largest value alone.
+template <typename Keep>
+void CompactLarge(Candidates* candidates, const float* values, Keep keep) {
+  constexpr size_t kBlock = 128;
+  const Passes& passes = WidestPasses();
+  size_t kept = 0;
+  for (size_t begin = 0; begin < candidates->size; begin += kBlock) {
+    const size_t end = std::min(begin + kBlock, candidates->size);
+    if (!keep(passes.max(values + begin, end - begin))) continue;
+    kept = Append(*candidates, kept, begin, end, [&](size_t i) { return keep(values[i]); });
   }
   candidates->size = kept;
 }
@@ -170,6 +154,12 @@ void ApplyFrequencyAndPresencePenalties(float frequency, float presence,
 
 void GatherCandidates(std::span<const float> logits, Candidates* candidates) {
   const bool forced = MaxLogit(logits) == kInfinity;
+  if (!forced && WidestPasses().all_above(logits.data(), logits.size(), -kInfinity)) {
+    std::copy(logits.begin(), logits.end(), candidates->logits);
+    std::iota(candidates->ids, candidates->ids + logits.size(), 0);
+    candidates->size = logits.size();
+    return;
+  }
   size_t kept = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
     const float logit = logits[i];
@@ -182,16 +172,14 @@ void GatherCandidates(std::span<const float> logits, Candidates* candidates) {
 
 void ApplyTemperature(float temperature, Candidates* candidates) {
   const float largest = MaxLogit(Logits(*candidates));
-  for (size_t i = 0; i < candidates->size; ++i) {
-    candidates->logits[i] = (candidates->logits[i] - largest) / temperature;
-  }
+  WidestPasses().shift_and_divide(candidates->logits, candidates->size, largest, temperature);
 }
 
 void KeepTopK(int32_t k, Candidates* candidates) {
   const auto count = static_cast<size_t>(k);
   if (count >= candidates->size) return;
   const float last = KthLargest(Logits(*candidates), count);
-  Compact(candidates, [&](size_t i) { return candidates->logits[i] >= last; });
+  CompactLarge(candidates, candidates->logits, [&](float logit) { return logit >= last; });
 }
 
 void KeepTopP(float p, Candidates* candidates) {
@@ -202,7 +190,8 @@ void KeepTopP(float p, Candidates* candidates) {
   // Tokens so unlikely that all of them together could not hold the mass that is cut off.
   const double hopeless =
       0.999 * (1 - static_cast<double>(p)) * sum_all / static_cast<double>(candidates->size);
-  Compact(candidates, [&](size_t i) { return static_cast<double>(weights[i]) > hopeless; });
+  CompactLarge(candidates, weights,
+               [&](float weight) { return static_cast<double>(weight) > hopeless; });
   const Cut cut = FindCut(Logits(*candidates), target,
                           [&](size_t i) { return static_cast<double>(weights[i]); });
   double sum = cut.above;
@@ -219,7 +208,7 @@ void KeepTopP(float p, Candidates* candidates) {
 void KeepMinP(float min_p, Candidates* candidates) {
   if (min_p <= 0) return;
   const float least = MaxLogit(Logits(*candidates)) + std::log(min_p);
-  Compact(candidates, [&](size_t i) { return candidates->logits[i] >= least; });
+  CompactLarge(candidates, candidates->logits, [&](float logit) { return logit >= least; });
 }
 
 void KeepTypical(float p, Candidates* candidates) {
@@ -244,32 +233,18 @@ void KeepTypical(float p, Candidates* candidates) {
 }
 
 double ComputeWeights(Candidates* candidates) {
-  const std::span<const float> logits = Logits(*candidates);
-  float* const weights = candidates->weights;
-  const float largest = MaxLogit(logits);
-  Doubles sums[2] = {};
-  size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    Store(RoundWeights(ExpNonPositive(Load(&logits[i]) - largest)), weights + i);
-    sums[0] += LoadWide(weights + i);
-    sums[1] += LoadWide(weights + i + 2);
-  }
-  const Doubles sum = sums[0] + sums[1];
-  const size_t rest = i;
-  if (i < logits.size()) {
-    const Floats part =
-        RoundWeights(ExpNonPositive(LoadPart(&logits[i], logits.size() - i, largest) - largest));
-    for (size_t lane = 0; i + lane < logits.size(); ++lane) weights[i + lane] = part[lane];
-  }
-  return sum[0] + sum[1] + SumWeights(weights + rest, logits.size() - rest);
+  const float largest = MaxLogit(Logits(*candidates));
+  return WidestPasses().weigh(candidates->logits, candidates->size, largest, candidates->weights);
 }
 
 size_t DrawIndex(std::span<const float> weights, double sum_all, double uniform) {
+  constexpr size_t kBlock = 256;
+  const Passes& passes = WidestPasses();
   const double target = uniform * sum_all;
   double sum = 0;
-  for (size_t begin = 0; begin < weights.size(); begin += kSumBlock) {
-    const size_t count = std::min(kSumBlock, weights.size() - begin);
-    const double block = SumWeights(&weights[begin], count);
+  for (size_t begin = 0; begin < weights.size(); begin += kBlock) {
+    const size_t count = std::min(kBlock, weights.size() - begin);
+    const double block = passes.sum_weights(&weights[begin], count);
     if (sum + block <= target) {
       sum += block;
       continue;
@@ -284,33 +259,11 @@ size_t DrawIndex(std::span<const float> weights, double sum_all, double uniform)
 }
 
 float MaxLogit(std::span<const float> logits) {
-  const Floats lowest = Floats{} - kInfinity;
-  Floats largest[4] = {lowest, lowest, lowest, lowest};
-  size_t i = 0;
-  for (; i + 4 * kLanes <= logits.size(); i += 4 * kLanes) {
-    for (size_t part = 0; part < 4; ++part) {
-      largest[part] = Max(largest[part], Load(&logits[i + part * kLanes]));
-    }
-  }
-  for (; i < logits.size(); i += kLanes) {
-    const size_t left = logits.size() - i;
-    largest[0] =
-        Max(largest[0], left < kLanes ? LoadPart(&logits[i], left, -kInfinity) : Load(&logits[i]));
-  }
-  const Floats all = Max(Max(largest[0], largest[1]), Max(largest[2], largest[3]));
-  return std::max(std::max(all[0], all[1]), std::max(all[2], all[3]));
+  return WidestPasses().max(logits.data(), logits.size());
 }
 
 double ExpAndSum(std::span<const float> logits, float shift, float* out) {
-  size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    Store(ExpNonPositive(Load(&logits[i]) - shift), out + i);
-  }
-  if (i < logits.size()) {
-    const Floats part = ExpNonPositive(LoadPart(&logits[i], logits.size() - i, shift) - shift);
-    for (size_t lane = 0; i + lane < logits.size(); ++lane) out[i + lane] = part[lane];
-  }
-  return Sum({out, logits.size()});
+  return WidestPasses().exp_and_sum(logits.data(), logits.size(), shift, out);
 }
 
 // The k-th largest of the maxima of blocks bounds the k-th largest value from below, and few values
@@ -318,16 +271,18 @@ double ExpAndSum(std::span<const float> logits, float shift, float* out) {
 float KthLargest(std::span<const float> values, size_t k) {
   constexpr size_t kBlocks = 2048;
   constexpr size_t kFew = 4096;
+  constexpr size_t kLeastBlock = 8;
   const auto one = [](size_t) { return 1.0; };
   const auto target = static_cast<double>(k);
   const size_t block = values.size() / kBlocks + 1;
   const size_t blocks = (values.size() + block - 1) / block;
-  if (k > blocks || block < 2 * kLanes) return FindCut(values, target, one).value;
+  if (k > blocks || block < kLeastBlock) return FindCut(values, target, one).value;
 
+  const Passes& passes = WidestPasses();
   std::array<float, kBlocks> maxima;
   for (size_t i = 0; i < blocks; ++i) {
     const size_t begin = i * block;
-    maxima[i] = MaxLogit(values.subspan(begin, std::min(block, values.size() - begin)));
+    maxima[i] = passes.max(&values[begin], std::min(block, values.size() - begin));
   }
   const float least = FindCut({maxima.data(), blocks}, target, one).value;
   std::array<float, kFew> few;

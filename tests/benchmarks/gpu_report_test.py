@@ -12,9 +12,54 @@ import unittest
 GPU_REPORT = os.path.join(os.environ["LLMCORE_SOURCE_DIR"], "benchmarks", "gpu_report")
 
 CEILINGS = {"device": "fake", "read_bytes_per_second": 4e12, "copy_bytes_per_second": 4e12,
-            "gemm": [{"tokens": 4096, "inputs": 8192, "outputs": 8192, "seconds": 1e-3}]}
+            "gemm": [{"tokens": 4096, "inputs": 8192, "outputs": 8192, "seconds": 1e-3},
+                     {"tokens": 1, "inputs": 4096, "outputs": 28672, "seconds": 7e-5}]}
 OPERATIONS = [{"name": "linear/int4/gate_up/tokens:1", "seconds": 2e-5, "bytes": 7.2e7, "ops": 1e8},
               {"name": "linear/int4/qkv/tokens:1", "seconds": 2e-5, "bytes": 1.3e7, "ops": 1e8}]
+FAKE_TORCH = """
+import types
+
+uint8, bfloat16 = "uint8", "bfloat16"
+calls = 0
+
+
+def randint(low, high, shape, dtype, device):
+    return shape
+
+
+def rand(*shape, dtype, device):
+    return shape
+
+
+def convert(codes, inner_tiles):
+    return codes
+
+
+def multiply(activations, packed, group, parameters):
+    global calls
+    calls += 1
+    (tokens, inputs), (outputs, half) = activations, packed
+    assert inputs == 2 * half and parameters == (inputs // group, outputs, 2)
+
+
+class Event:
+    def __init__(self, enable_timing):
+        assert enable_timing
+
+    def record(self):
+        self.at = calls
+
+    def synchronize(self):
+        pass
+
+    def elapsed_time(self, end):
+        return 0.1 * (end.at - self.at)
+
+
+aten = types.SimpleNamespace(_convert_weight_to_int4pack=convert, _weight_int4pack_mm=multiply)
+ops = types.SimpleNamespace(aten=aten)
+cuda = types.SimpleNamespace(Event=Event, is_available=lambda: True)
+"""
 RUN = {"prompt_tokens_per_second": 40000.0, "generation_tokens_per_second": 650.0}
 
 
@@ -60,13 +105,46 @@ class GpuReportTest(unittest.TestCase):
         report = self.report()
         self.assertEqual({part["status"] for part in report["parts"].values()}, {"done"})
         self.assertEqual(report["machine"]["gpu"]["name"], "NVIDIA Fake")
-        table = {row["name"]: row for row in report["table"]}
+        table = {row["name"]: row for row in report["table"] if "beside" not in row}
         self.assertAlmostEqual(table["linear/int4/gate_up/tokens:1"]["value"], 0.9)
         self.assertTrue(table["linear/int4/gate_up/tokens:1"]["met"])
         self.assertAlmostEqual(table["linear/int4/qkv/tokens:1"]["value"], 0.1625)
         self.assertFalse(table["linear/int4/qkv/tokens:1"]["met"])
         self.assertEqual(table["model/llama-3-8b/int4/int8/batch:1/generation"]["value"], 650)
         self.assertIn("missed", output)
+
+    def test_linears_are_compared_with_other_libraries(self):
+        self.assertEqual(self.run_report("--only", "ceilings|kernels")[0], 0)
+        beside = [row for row in self.report()["table"] if "beside" in row]
+        self.assertEqual([(row["name"], row["beside"]) for row in beside],
+                         [("linear/int4/gate_up/tokens:1", "cuBLAS bf16")])
+        self.assertAlmostEqual(beside[0]["value"], 3.5)
+
+    def test_pytorch_is_run_where_it_is_and_missing_it_is_no_failure(self):
+        status, output, _ = self.run_report("--only", "torch")
+        self.assertEqual(status, 0, output)
+        found = self.report()["parts"]["torch"]["found"]
+        self.assertTrue("absent" in found[0] or len(found) == 20, found)
+        program = os.path.join(os.path.dirname(GPU_REPORT), "cuda", "torch_int4.py")
+        for words in ([], ["1x2"], ["1x128x64", "x"]):
+            done = subprocess.run([sys.executable, program, *words], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2, words)
+
+    def test_results_of_pytorch_are_read(self):
+        """A module of this name in the way of the real one, with all that the program calls."""
+        modules = os.path.join(self.path, "modules")
+        os.makedirs(modules)
+        with open(os.path.join(modules, "torch.py"), "w", encoding="utf-8") as file:
+            file.write(FAKE_TORCH)
+        program = os.path.join(os.path.dirname(GPU_REPORT), "cuda", "torch_int4.py")
+        done = subprocess.run([sys.executable, program, "1x4096x28672", "8x14336x4096"],
+                              env={**os.environ, "PYTHONPATH": modules}, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([(line["tokens"], line["inputs"], line["outputs"]) for line in lines],
+                         [(1, 4096, 28672), (8, 14336, 4096)])
+        for line in lines:
+            self.assertAlmostEqual(line["seconds"], 1e-4)
 
     def test_a_part_that_fails_leaves_the_others(self):
         self.program("tests/conformance/conformance_test", "echo '[  FAILED  ] 1 test'; exit 1")
