@@ -14,6 +14,7 @@
 #include "cuda/batch_upload.h"
 #include "cuda/device.h"
 #include "cuda/gemm.h"
+#include "cuda/layout.h"
 #include "cuda/many_tokens.h"
 #include "cuda/step_graphs.h"
 #include "lib/backend/backend.h"
@@ -39,6 +40,7 @@ class CudaBackend final : public core::Backend {
   uint64_t KvBlockBytes(const core::KvShape& shape) const override;
   uint64_t WorkspaceBytes(const core::StepLimits& limits) const override;
   std::string KvLayoutName(const core::KvShape& shape) const override;
+  int64_t WeightSliceRows() const override { return kTileRows; }
 
   uint64_t StepRecordBytes(const core::StepLimits& limits) const override;
   std::unique_ptr<core::StepRecorder> CreateStepRecorder(int32_t heads, const core::KvShape& shape,

@@ -31,7 +31,8 @@ uint64_t LargestThatFits(uint64_t guess, uint64_t most, const Fits& fits) {
 // How much rounding to the format costs: nothing, little, more.
 int Rounding(llmcore::WeightFormat format) {
   if (format == llmcore::WeightFormat::kInt8) return 1;
-  return format == llmcore::WeightFormat::kInt4 ? 3 : 0;
+  using W = llmcore::WeightFormat;
+  return format == W::kInt4 || format == W::kInt4Zeros ? 3 : 0;
 }
 int Rounding(llmcore::KvFormat format) {
   return Rounding(static_cast<llmcore::WeightFormat>(format));
@@ -44,7 +45,7 @@ std::vector<llmcore::WeightFormat> WeightFormatsOf(const Planner& planner,
   llmcore::LoadOptions as_stored = options;
   as_stored.activations = llmcore::ActivationFormat::kAuto;
   const W stored = planner.Plan(as_stored).weights;
-  if (stored == W::kInt8 || stored == W::kInt4) return {stored};
+  if (stored == W::kInt8 || stored == W::kInt4 || stored == W::kInt4Zeros) return {stored};
   if (stored == W::kF32) return {W::kF32, W::kBf16, W::kInt8, W::kInt4};
   return {stored, W::kInt8, W::kInt4};
 }

@@ -146,7 +146,7 @@ LLMCORE_API llmcore_error* llmcore_model_options_set_device(llmcore_model_option
 
 /* How weights are held in memory: "auto" (the default: as most of them are stored), "f32", "bf16",
  * "f16", "int8", "int4". int8 and int4 are quantized while loading; weights that are stored so can
- * have no other format. */
+ * have no other format, and those of AWQ and GPTQ checkpoints none but "int4-zeros". */
 LLMCORE_API llmcore_error* llmcore_model_options_set_weight_format(llmcore_model_options* options,
                                                                    const char* format,
                                                                    size_t format_size);
@@ -262,6 +262,8 @@ typedef struct llmcore_plan llmcore_plan;
 #define LLMCORE_WEIGHT_FORMAT_F16 UINT32_C(3)
 #define LLMCORE_WEIGHT_FORMAT_INT8 UINT32_C(4)
 #define LLMCORE_WEIGHT_FORMAT_INT4 UINT32_C(5)
+/* With zero points: of AWQ and GPTQ checkpoints. */
+#define LLMCORE_WEIGHT_FORMAT_INT4_ZEROS UINT32_C(6)
 
 #define LLMCORE_KV_FORMAT_AUTO UINT32_C(0)
 #define LLMCORE_KV_FORMAT_F32 UINT32_C(1)

@@ -21,6 +21,7 @@ enum class WeightFormat : uint32_t {
   kF16 = LLMCORE_WEIGHT_FORMAT_F16,
   kInt8 = LLMCORE_WEIGHT_FORMAT_INT8,
   kInt4 = LLMCORE_WEIGHT_FORMAT_INT4,
+  kInt4Zeros = LLMCORE_WEIGHT_FORMAT_INT4_ZEROS,  // of AWQ and GPTQ checkpoints
 };
 
 enum class KvFormat : uint32_t {
@@ -39,7 +40,8 @@ enum class ActivationFormat : uint32_t {
   kInt8 = LLMCORE_ACTIVATION_FORMAT_INT8,
 };
 
-// "auto", "f32", "bf16", "f16", "int8", "int4"; "unknown" for a value of a newer library.
+// "auto", "f32", "bf16", "f16", "int8", "int4", "int4-zeros"; "unknown" for a value of a newer
+// library.
 inline std::string_view Name(WeightFormat format) {
   switch (format) {
     case WeightFormat::kAuto:
@@ -54,6 +56,8 @@ inline std::string_view Name(WeightFormat format) {
       return "int8";
     case WeightFormat::kInt4:
       return "int4";
+    case WeightFormat::kInt4Zeros:
+      return "int4-zeros";
   }
   return "unknown";
 }

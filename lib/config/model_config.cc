@@ -1,13 +1,13 @@
 #include "lib/config/model_config.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "lib/base/file.h"
 #include "lib/base/quote.h"
 #include "lib/config/config_fields.h"
+#include "lib/config/quantization_config.h"
 #include "lib/config/rope_config.h"
 
 namespace llmcore::core {
@@ -278,42 +278,6 @@ absl::Status ParseSlidingWindow(const JsonObject& json, ModelConfig* config) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::optional<StoredQuantization>> ParseQuantization(const JsonObject& json) {
-  if (!IsSet(json, "quantization_config")) return std::nullopt;
-  LLMCORE_ASSIGN_OR_RETURN(const JsonObject* fields, json.GetObject("quantization_config"));
-  LLMCORE_ASSIGN_OR_RETURN(const absl::string_view method, fields->GetStringOr("quant_method", ""));
-  if (method != "llmcore") {
-    return absl::UnimplementedError(
-        absl::StrCat("\"quantization_config\" has \"quant_method\" ", Quoted(method),
-                     ", which is not supported; use the original checkpoint, which is quantized "
-                     "when it is loaded"));
-  }
-  constexpr absl::string_view kKnown[] = {"quant_method", "format_version", "format", "block_size",
-                                          "layout"};
-  for (const auto& [key, value] : fields->members()) {
-    if (std::find(std::begin(kKnown), std::end(kKnown), key) == std::end(kKnown)) {
-      return Annotate(UnsupportedField(key, value), "\"quantization_config\"");
-    }
-  }
-  StoredQuantization stored;
-  LLMCORE_ASSIGN_OR_RETURN(const absl::string_view format, fields->GetString("format"));
-  if (format != "int4" && format != "int8") {
-    return absl::UnimplementedError(absl::StrCat("\"quantization_config\" has \"format\" ",
-                                                 Quoted(format), ", which is not supported"));
-  }
-  stored.format = format == "int4" ? WeightFormat::kInt4 : WeightFormat::kInt8;
-  LLMCORE_ASSIGN_OR_RETURN(const int64_t version, fields->GetInt("format_version"));
-  LLMCORE_ASSIGN_OR_RETURN(const int64_t block_size, fields->GetInt("block_size"));
-  LLMCORE_ASSIGN_OR_RETURN(const absl::string_view layout, fields->GetString("layout"));
-  if (version != 1 || block_size != 128) {
-    return absl::UnimplementedError(absl::StrCat("\"quantization_config\" has \"format_version\" ",
-                                                 version, " and \"block_size\" ", block_size,
-                                                 "; only 1 and 128 are supported"));
-  }
-  stored.layout = std::string(layout);
-  return stored;
-}
-
 // transformers 5 writes "dtype", earlier versions "torch_dtype".
 std::optional<DType> StoredDType(const JsonObject& json) {
   for (const absl::string_view key : {"dtype", "torch_dtype"}) {
@@ -369,6 +333,9 @@ absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& directory) {
   LLMCORE_ASSIGN_OR_RETURN(const JsonObjectDocument json, ReadJsonObject(path));
   absl::StatusOr<ModelConfig> config = ParseModelConfig(json);
   if (!config.ok()) return Annotate(config.status(), path);
+  if (!config->quantization.has_value()) {
+    LLMCORE_ASSIGN_OR_RETURN(config->quantization, LoadQuantizationFile(directory));
+  }
   return config;
 }
 

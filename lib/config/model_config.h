@@ -43,14 +43,25 @@ struct RopeConfig {
   bool operator==(const RopeConfig&) const = default;
 };
 
-// A checkpoint written by our own quantizer: lib/io/quantized_checkpoint.md.
+// How a checkpoint that came quantized stores its matrices.
 struct StoredQuantization {
-  WeightFormat format = WeightFormat::kInt4;  // kInt4 or kInt8
-  int32_t block_size = 128;                   // always 128
-  // "rows", or the name of a backend's layout of packed weights ("cpu-int4-v1"), which only the
-  // backend can tell to be known.
+  enum class Method : uint8_t {
+    kLlmcore,  // our own quantizer: lib/io/quantized_checkpoint.md
+    kAwq,      // of AutoAWQ: lib/io/zero_point_matrix.h, like kGptq
+    kGptq,     // of AutoGPTQ and GPTQModel
+  };
+  Method method = Method::kLlmcore;
+  WeightFormat format = WeightFormat::kInt4;  // kInt4 or kInt8; kInt4Zeros of kAwq and kGptq
+
+  // kLlmcore: "rows", or the name of a backend's layout of packed weights ("cpu-int4-v1"), which
+  // only the backend can tell to be known.
   std::string layout = "rows";
   bool packed() const { return layout != "rows"; }
+
+  // kAwq and kGptq.
+  int32_t group_size = 128;  // columns that share a scale: a multiple of 128; 0: all of a row
+  int32_t zero_offset = 0;   // what a stored zero point is short of: 1 in GPTQ's first format
+  bool needs_g_idx = false;  // desc_act: the order of the groups is only known with it
 };
 
 struct ModelConfig {

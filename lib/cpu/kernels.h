@@ -173,7 +173,8 @@ constexpr int64_t kRepackRows = 16;
 // into the rows from `lane` on of as many consecutive blocks of a panel.
 struct RepackArgs {
   const unsigned char* codes[kRepackRows];   // 64 (int4) or 128 (int8) bytes a block, any alignment
-  const unsigned char* scales[kRepackRows];  // bf16, likewise
+  const unsigned char* scales[kRepackRows];  // bf16 (f16 beside zero points), likewise
+  const unsigned char* zeros[kRepackRows];   // of int4 with zero points
   int64_t blocks;
   int64_t lane;          // a multiple of 16
   unsigned char* block;  // the first one of the panel
@@ -197,8 +198,10 @@ struct KernelTable {
   void (*store_gated)(const StoreGatedArgs&);
   bool (*pack_int8)(const PackBlockArgs&);  // false, and nothing written: NaN or infinity
   bool (*pack_int4)(const PackBlockArgs&);
-  bool (*repack_int8)(const RepackArgs&);  // false when a scale is NaN or infinite
+  // False when a scale is NaN or infinite, or a zero point above kMostZeroPoint.
+  bool (*repack_int8)(const RepackArgs&);
   bool (*repack_int4)(const RepackArgs&);
+  bool (*repack_int4_zeros)(const RepackArgs&);
   void (*quantize_row)(const QuantizeRowArgs&);
   void (*round_row)(const RoundRowArgs&);
   void (*norm)(const NormArgs&);

@@ -56,6 +56,7 @@ constexpr int64_t kScaleBytes = kPanelRows * 2;
 constexpr int64_t kInt8BlockBytes = kScaleBytes + kBlock * kPanelRows;
 constexpr int64_t kInt4BlockBytes = kScaleBytes + kBlock * kPanelRows / 2;
 constexpr int64_t kInt4ZerosBlockBytes = kInt4BlockBytes + kPanelRows;
+constexpr int kMostZeroPoint = 16;
 
 // Bytes of one token in one block of activations, quantized or in bf16.
 constexpr int64_t kActivationBlockBytes = kBlock + 4 + 4;

@@ -25,6 +25,8 @@ using core::WeightFormat;
 using core::WeightKind;
 using core::WeightShape;
 
+static_assert(kMostZeroPoint == core::kMostInt4Zero);
+
 // Columns packed of one row before the next: the reads are long enough for the prefetcher, and what
 // is written (at most 256 KB) stays in second-level cache until all 64 rows have been there.
 constexpr int64_t kStretch = 8 * kBlock;
@@ -289,11 +291,11 @@ class Packer {
   }
 
   // The whole blocks of 16 rows whose codes are stored already, with the kernels; returns the
-  // column after them, 0 where the other path must look (and say which scale is not finite).
+  // column after them, 0 where the other path must look (and say which block cannot be used).
   int64_t RepackRows(const SourceRow* rows, int64_t panel, int64_t lane) const {
-    if (format_ == PanelFormat::kInt4Zeros) return 0;
     RepackArgs args = {.codes = {},
                        .scales = {},
+                       .zeros = {},
                        .blocks = shape_.columns / kBlock,
                        .lane = lane,
                        .block = panels_ + panel * panel_bytes_};
@@ -303,10 +305,14 @@ class Packer {
       args.codes[i] = reinterpret_cast<const unsigned char*>(
           part.data + static_cast<uint64_t>(rows[i].row) * core::SourceRowBytes(part));
       args.scales[i] = reinterpret_cast<const unsigned char*>(ScaleAddress(rows[i], 0));
+      if (format_ == PanelFormat::kInt4Zeros) {
+        args.zeros[i] = reinterpret_cast<const unsigned char*>(part.zeros + BlockIndex(rows[i], 0));
+      }
     }
-    const bool finite =
-        format_ == PanelFormat::kInt8 ? kernels_.repack_int8(args) : kernels_.repack_int4(args);
-    return finite ? args.blocks * kBlock : 0;
+    const auto repack = format_ == PanelFormat::kInt8   ? kernels_.repack_int8
+                        : format_ == PanelFormat::kInt4 ? kernels_.repack_int4
+                                                        : kernels_.repack_int4_zeros;
+    return repack(args) ? args.blocks * kBlock : 0;
   }
 
   // Plain values to int8 or int4 with the kernels; false where the other path must look.

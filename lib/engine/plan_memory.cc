@@ -74,10 +74,10 @@ uint64_t& Part(MemoryPlan* plan, MemoryCategory category) {
 }
 
 // The parts that no size of a step changes.
-absl::Status PlanWeights(const ModelConfig& config, bool packed, const Backend& backend,
-                         MemoryPlan* plan) {
+absl::Status PlanWeights(const ModelConfig& config, const WeightSource* source,
+                         const Backend& backend, MemoryPlan* plan) {
   LLMCORE_ASSIGN_OR_RETURN(const WeightSizes weights,
-                           WeightBytes(config, plan->weight_format, packed, backend));
+                           WeightBytes(config, plan->weight_format, source, backend));
   const auto bytes = CheckedAdd(weights.allocated, weights.mapped);
   if (!bytes.has_value()) {
     return absl::ResourceExhaustedError("the weights are larger than any memory");
@@ -239,7 +239,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelConfig& config, const MemoryReq
   plan.longest_context = LongestContext(config);
   plan.session_bytes = static_cast<uint64_t>(config.vocab_size) * sizeof(float) +
                        Sampler::ScratchBytes(config.vocab_size);
-  LLMCORE_RETURN_IF_ERROR(PlanWeights(config, request.weights_packed, backend, &plan));
+  LLMCORE_RETURN_IF_ERROR(PlanWeights(config, request.weights, backend, &plan));
   LLMCORE_ASSIGN_OR_RETURN(plan.kv_block_bytes, BlockBytes(config, backend, plan));
   LLMCORE_RETURN_IF_ERROR(PlanSwap(request.swap_bytes, &plan));
 

@@ -22,7 +22,8 @@ struct MemoryRequest {
   WeightFormat weight_format = WeightFormat::kF32;  // never kAuto, like the two below
   KvFormat kv_format = KvFormat::kF32;
   ActivationFormat activation_format = ActivationFormat::kF32;
-  bool weights_packed = false;  // stored as the backend packs them, and so mapped
+  // Where the weights come from; NULL: as WeightBytes says.
+  const WeightSource* weights = nullptr;
   std::optional<uint64_t> memory_budget;
   std::optional<int64_t> kv_cache_tokens;
   std::optional<double> kv_cache_fraction;

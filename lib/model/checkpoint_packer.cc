@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "lib/backend/source_matrix.h"
 #include "lib/io/quantized_directory.h"
 #include "lib/io/safetensors.h"
 #include "lib/model/decoder_weights.h"
@@ -158,23 +159,18 @@ absl::Status Packer::Pack(const Matrix& matrix) {
 // Rows `first` to `first + rows` of the weight; when gated, those of both halves.
 absl::Status Packer::PackSlice(const Matrix& matrix, const std::vector<SourceMatrix>& sources,
                                int64_t first, int64_t rows) {
-  const bool gated = matrix.kind == WeightKind::kGated;
   std::vector<SourceMatrix> pieces;
   WeightShape shape = {format_, matrix.kind, 0, matrix.columns};
   uint64_t read = 0;
-  int64_t part_begin = 0;
-  for (const SourceMatrix& part : sources) {
-    const int64_t begin = std::clamp<int64_t>(first - part_begin, 0, part.rows);
-    const int64_t end = std::clamp<int64_t>(first + rows - part_begin, 0, part.rows);
-    if (!gated) part_begin += part.rows;
-    const uint64_t row_bytes =
-        static_cast<uint64_t>(matrix.columns) * static_cast<uint64_t>(DTypeSize(part.dtype));
-    SourceMatrix piece = part;
-    piece.data += static_cast<uint64_t>(begin) * row_bytes;
-    piece.rows = end - begin;
+  const std::vector<PartRows> slice = SliceParts(matrix.kind, matrix.parts, first, rows);
+  for (const PartRows& part : slice) {
+    const uint64_t row_bytes = SourceRowBytes(sources[part.part]);
+    SourceMatrix piece = sources[part.part];
+    piece.data += static_cast<uint64_t>(part.first) * row_bytes;
+    piece.rows = part.rows;
     shape.rows += piece.rows;
     read += static_cast<uint64_t>(piece.rows) * row_bytes;
-    if (piece.rows > 0) pieces.push_back(piece);
+    pieces.push_back(piece);
   }
   const uint64_t bytes = backend_.PackedWeightBytes(shape);
   if (buffer_ == nullptr || buffer_->size() < bytes) {
@@ -190,13 +186,9 @@ absl::Status Packer::PackSlice(const Matrix& matrix, const std::vector<SourceMat
                     absl::StrCat("rows from ", first, " on of \"", PackedName(matrix.parts), "\""));
   }
   LLMCORE_RETURN_IF_ERROR(writer_->Append({static_cast<const std::byte*>(buffer_->data()), bytes}));
-  part_begin = 0;
-  for (size_t i = 0; i < sources.size(); ++i) {
-    const int64_t end = std::clamp<int64_t>(first + rows - part_begin, 0, sources[i].rows);
-    if (!gated) part_begin += sources[i].rows;
-    source_->Release(matrix.parts[i].name, static_cast<uint64_t>(end) *
-                                               static_cast<uint64_t>(matrix.columns) *
-                                               static_cast<uint64_t>(DTypeSize(sources[i].dtype)));
+  for (const PartRows& part : slice) {
+    source_->Release(matrix.parts[part.part].name, static_cast<uint64_t>(part.first + part.rows) *
+                                                       SourceRowBytes(sources[part.part]));
   }
   done_ += read;
   return control_.Report(kStage, done_, total_);

@@ -6,8 +6,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "lib/backend/source_matrix.h"
 #include "lib/base/hash_map.h"
 #include "lib/base/quote.h"
+#include "lib/model/gathered_weight.h"
 #include "lib/model/visit_weights.h"
 #include "lib/tensor/float16.h"
 
@@ -16,12 +18,17 @@ namespace {
 
 class Measurer : public WeightVisitor {
  public:
-  Measurer(WeightFormat format, bool packed, const Backend& backend)
-      : format_(format), packed_(packed), backend_(backend) {}
+  Measurer(WeightFormat format, const WeightSource* source, const Backend& backend)
+      : format_(format),
+        source_(source),
+        packed_(source != nullptr && !source->packed_layout().empty()),
+        backend_(backend) {}
 
   absl::Status Packed(WeightKind kind, int64_t columns, const std::vector<WeightPart>& parts,
                       PackedWeight*) override {
-    const uint64_t bytes = backend_.PackedWeightBytes(ShapeOf(format_, kind, columns, parts));
+    LLMCORE_ASSIGN_OR_RETURN(const WeightFormat format,
+                             FormatOfWeight(format_, source_, columns, parts));
+    const uint64_t bytes = backend_.PackedWeightBytes(ShapeOf(format, kind, columns, parts));
     return (packed_ ? mapped_ : arena_).Take(bytes).status();
   }
   absl::Status Vector(const std::vector<WeightPart>& parts, const float**) override {
@@ -33,6 +40,7 @@ class Measurer : public WeightVisitor {
 
  private:
   const WeightFormat format_;
+  const WeightSource* const source_;
   const bool packed_;
   const Backend& backend_;
   Arena arena_;
@@ -71,7 +79,7 @@ class Checker : public WeightVisitor {
   absl::Status CheckRest(const ModelConfig& config) const {
     for (const std::string& name : source_.Names()) {
       if (known_.contains(name) || absl::EndsWith(name, "rotary_emb.inv_freq")) continue;
-      if (config.tie_word_embeddings && name == "lm_head.weight") continue;
+      if (config.tie_word_embeddings && name == kHead && IsPlainHead(config)) continue;
       return absl::UnimplementedError(absl::StrCat("the checkpoint has a tensor \"", name,
                                                    "\" which this architecture does not use"));
     }
@@ -79,6 +87,15 @@ class Checker : public WeightVisitor {
   }
 
  private:
+  static constexpr absl::string_view kHead = "lm_head.weight";
+
+  // One that was quantized by itself has other values than the embedding.
+  bool IsPlainHead(const ModelConfig& config) const {
+    if (source_.stored_format() != WeightFormat::kInt4Zeros) return true;
+    const auto head = source_.Find(kHead, config.vocab_size, config.hidden_size);
+    return head.ok() && head->format == WeightFormat::kAuto;
+  }
+
   const WeightSource& source_;
   const Backend& backend_;
   const bool packed_;
@@ -113,10 +130,7 @@ absl::Status ReadVector(const SourceMatrix& source, WeightFormat format, float* 
 }
 
 uint64_t SourceBytes(const SourceMatrix& source) {
-  const auto elements = static_cast<uint64_t>(source.rows) * static_cast<uint64_t>(source.columns);
-  if (source.format == WeightFormat::kInt4) return elements / 2;
-  if (source.format == WeightFormat::kInt8) return elements;
-  return elements * static_cast<uint64_t>(DTypeSize(source.dtype));
+  return SourceRowBytes(source) * static_cast<uint64_t>(source.rows);
 }
 
 class Loader : public WeightVisitor {
@@ -133,7 +147,9 @@ class Loader : public WeightVisitor {
 
   absl::Status Packed(WeightKind kind, int64_t columns, const std::vector<WeightPart>& parts,
                       PackedWeight* weight) override {
-    weight->shape = ShapeOf(format_, kind, columns, parts);
+    LLMCORE_ASSIGN_OR_RETURN(const WeightFormat format,
+                             FormatOfWeight(format_, &source_, columns, parts));
+    weight->shape = ShapeOf(format, kind, columns, parts);
     if (packed_) return Map(parts, weight);
     LLMCORE_ASSIGN_OR_RETURN(void* const memory,
                              arena_.Take(backend_.PackedWeightBytes(weight->shape)));
@@ -149,7 +165,10 @@ class Loader : public WeightVisitor {
                               ReleaseRead(kind, parts, sources, bytes, done);
                               return Report(done_ + done).ok();
                             }};
-    const absl::Status status = backend_.PackWeight(weight->shape, sources, memory, inner);
+    const absl::Status status =
+        MustBeGathered(sources)
+            ? PackGathered(source_, weight->shape, parts, sources, &backend_, memory, inner)
+            : backend_.PackWeight(weight->shape, sources, memory, inner);
     if (!status.ok()) {
       return Annotate(status, absl::StrCat(parts.size() == 1 ? "tensor \"" : "tensors from \"",
                                            parts.front().name, "\""));
@@ -283,9 +302,9 @@ absl::Status CheckWeights(const ModelConfig& config, const WeightSource& source,
   return checker.CheckRest(config);
 }
 
-absl::StatusOr<WeightSizes> WeightBytes(const ModelConfig& config, WeightFormat format, bool packed,
-                                        const Backend& backend) {
-  Measurer measurer(format, packed, backend);
+absl::StatusOr<WeightSizes> WeightBytes(const ModelConfig& config, WeightFormat format,
+                                        const WeightSource* source, const Backend& backend) {
+  Measurer measurer(format, source, backend);
   DecoderWeights unused;
   LLMCORE_RETURN_IF_ERROR(VisitWeights(config, measurer, &unused));
   return measurer.sizes();

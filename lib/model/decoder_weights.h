@@ -45,13 +45,14 @@ struct DecoderWeights {
 absl::Status CheckWeights(const ModelConfig& config, const WeightSource& source,
                           const Backend& backend);
 
-// Bytes of weights on the backend. The same walk as LoadWeights.
+// Bytes of weights on the backend. The same walk as LoadWeights. Without a source they are stored
+// neither packed nor in kInt4Zeros.
 struct WeightSizes {
   uint64_t allocated = 0;  // of the arena
   uint64_t mapped = 0;     // used where a packed checkpoint is mapped
 };
-absl::StatusOr<WeightSizes> WeightBytes(const ModelConfig& config, WeightFormat format, bool packed,
-                                        const Backend& backend);
+absl::StatusOr<WeightSizes> WeightBytes(const ModelConfig& config, WeightFormat format,
+                                        const WeightSource* source, const Backend& backend);
 
 // Reads, quantizes and packs all weights into `arena`, which has WeightSizes::allocated. Packed
 // weights of a source stay where they are. Progress in bytes of the checkpoint under the stage

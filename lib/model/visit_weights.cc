@@ -1,7 +1,11 @@
 #include "lib/model/visit_weights.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "absl/strings/str_cat.h"
 #include "lib/model/decoder_weights.h"
+#include "lib/model/weight_source.h"
 
 namespace llmcore::core {
 namespace {
@@ -86,6 +90,37 @@ WeightShape ShapeOf(WeightFormat format, WeightKind kind, int64_t columns,
   WeightShape shape{format, kind, 0, columns};
   for (const WeightPart& part : parts) shape.rows += part.rows;
   return shape;
+}
+
+absl::StatusOr<WeightFormat> FormatOfWeight(WeightFormat format, const WeightSource* source,
+                                            int64_t columns, const std::vector<WeightPart>& parts) {
+  if (format != WeightFormat::kInt4Zeros) return format;
+  if (source == nullptr) return absl::InternalError("zero points without a source");
+  std::optional<WeightFormat> common;
+  for (const WeightPart& part : parts) {
+    LLMCORE_ASSIGN_OR_RETURN(const SourceMatrix stored,
+                             source->Find(part.name, part.rows, columns));
+    const WeightFormat own = stored.format != WeightFormat::kAuto ? stored.format
+                             : stored.dtype == DType::kBf16       ? WeightFormat::kBf16
+                             : stored.dtype == DType::kF16        ? WeightFormat::kF16
+                                                                  : WeightFormat::kF32;
+    if (common.value_or(own) != own) return WeightFormat::kF32;
+    common = own;
+  }
+  return common.value_or(format);
+}
+
+std::vector<PartRows> SliceParts(WeightKind kind, const std::vector<WeightPart>& parts,
+                                 int64_t first, int64_t rows) {
+  std::vector<PartRows> slice;
+  int64_t part_begin = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const int64_t begin = std::clamp<int64_t>(first - part_begin, 0, parts[i].rows);
+    const int64_t end = std::clamp<int64_t>(first + rows - part_begin, 0, parts[i].rows);
+    if (end > begin) slice.push_back({i, begin, end - begin});
+    if (kind != WeightKind::kGated) part_begin += parts[i].rows;
+  }
+  return slice;
 }
 
 std::string PackedName(const std::vector<WeightPart>& parts) {

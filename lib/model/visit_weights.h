@@ -15,6 +15,7 @@
 namespace llmcore::core {
 
 struct DecoderWeights;
+class WeightSource;
 
 // A tensor of the checkpoint that becomes part of a weight.
 struct WeightPart {
@@ -39,6 +40,24 @@ absl::Status VisitWeights(const ModelConfig& config, WeightVisitor& visitor,
 
 WeightShape ShapeOf(WeightFormat format, WeightKind kind, int64_t columns,
                     const std::vector<WeightPart>& parts);
+
+// The format that a weight is held in when the model's is `format`: the same, but where that is
+// kInt4Zeros. What the quantizer left as it was is then held as it is stored, and what is made of
+// parts of several kinds in f32, which holds the values of all. `source` may be NULL with any other
+// format.
+absl::StatusOr<WeightFormat> FormatOfWeight(WeightFormat format, const WeightSource* source,
+                                            int64_t columns, const std::vector<WeightPart>& parts);
+
+// Rows of a part.
+struct PartRows {
+  size_t part = 0;
+  int64_t first = 0;
+  int64_t rows = 0;
+};
+// Rows [first, first + rows) of a weight, or of each half of a gated one: those of each part that
+// has some.
+std::vector<PartRows> SliceParts(WeightKind kind, const std::vector<WeightPart>& parts,
+                                 int64_t first, int64_t rows);
 
 // What a weight is called in a packed checkpoint (lib/io/quantized_checkpoint.md): the names of its
 // parts with a "+" between them.

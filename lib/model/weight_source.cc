@@ -13,6 +13,8 @@ namespace llmcore::core {
 namespace {
 
 constexpr absl::string_view kScaleSuffix = ".scale";
+constexpr absl::string_view kWeightSuffix = ".weight";
+constexpr absl::string_view kBiasSuffix = ".bias";
 constexpr uintptr_t kPackedAlignment = 64;  // what backends ask of packed weights
 
 class CheckpointSource : public WeightSource {
@@ -25,7 +27,12 @@ class CheckpointSource : public WeightSource {
     SourceMatrix source;
     source.rows = rows;
     source.columns = columns;
+    const bool zero_points = HasZeroPoints(name);
     if (const TensorView* plain = checkpoint_.Find(name)) {
+      if (zero_points) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(plain->Where(), ": is there as \".qweight\" too"));
+      }
       if (!IsWeightDType(plain->dtype)) {
         return absl::UnimplementedError(
             absl::StrCat(plain->Where(), ": a weight is stored in F32, BF16 or F16"));
@@ -33,6 +40,11 @@ class CheckpointSource : public WeightSource {
       LLMCORE_RETURN_IF_ERROR(CheckShape(*plain, rows, columns));
       source.data = plain->data.data();
       source.dtype = plain->dtype;
+      return source;
+    }
+    if (zero_points) {
+      LLMCORE_RETURN_IF_ERROR(FindZeroPoints(name, rows, columns).status());
+      source.format = WeightFormat::kInt4Zeros;
       return source;
     }
     if (!HasRows()) return checkpoint_.Get(name).status();
@@ -51,6 +63,11 @@ class CheckpointSource : public WeightSource {
     source.data = codes->data.data();
     source.scales = scales->data.data();
     return source;
+  }
+
+  absl::StatusOr<ZeroPointMatrix> FindZeroPoints(absl::string_view name, int64_t rows,
+                                                 int64_t columns) const override {
+    return ZeroPointMatrix::Open(checkpoint_, ModuleOf(name), *quantization_, rows, columns);
   }
 
   std::string packed_layout() const override {
@@ -77,6 +94,7 @@ class CheckpointSource : public WeightSource {
     if (const TensorView* plain = checkpoint_.Find(name)) {
       return Checkpoint::Release(*plain, 0, bytes);
     }
+    if (HasZeroPoints(name)) return ReleaseZeroPoints(name, bytes);
     if (!HasRows()) return;
     const TensorView* codes = checkpoint_.Find(absl::StrCat(name, CodesSuffix()));
     const TensorView* scales = checkpoint_.Find(absl::StrCat(name, kScaleSuffix));
@@ -92,7 +110,13 @@ class CheckpointSource : public WeightSource {
     std::vector<std::string> names;
     for (const TensorView* tensor : checkpoint_.tensors()) {
       absl::string_view name = tensor->name;
-      if (!packed_layout().empty()) {
+      if (ByOthers()) {
+        if (IsEmptyBias(*tensor)) continue;
+        if (ZeroPointMatrix::ConsumeSuffix(&name)) {
+          names.push_back(absl::StrCat(name, kWeightSuffix));
+          continue;
+        }
+      } else if (!packed_layout().empty()) {
         absl::ConsumeSuffix(&name, kPackedSuffix);
       } else if (HasRows() && !absl::ConsumeSuffix(&name, CodesSuffix())) {
         absl::ConsumeSuffix(&name, kScaleSuffix);
@@ -130,7 +154,41 @@ class CheckpointSource : public WeightSource {
 
  private:
   // Whether matrices are stored as codes and scales (layout "rows").
-  bool HasRows() const { return quantization_.has_value() && !quantization_->packed(); }
+  bool HasRows() const {
+    return quantization_.has_value() && !ByOthers() && !quantization_->packed();
+  }
+
+  // Whether the checkpoint is an AWQ or GPTQ one, and the weight `name` one of its matrices.
+  bool ByOthers() const {
+    return quantization_.has_value() &&
+           quantization_->method != StoredQuantization::Method::kLlmcore;
+  }
+  bool HasZeroPoints(absl::string_view name) const {
+    return ByOthers() && absl::EndsWith(name, kWeightSuffix) &&
+           ZeroPointMatrix::IsIn(checkpoint_, ModuleOf(name));
+  }
+  static absl::string_view ModuleOf(absl::string_view name) {
+    return absl::StripSuffix(name, kWeightSuffix);
+  }
+
+  // Its tensors lie across the rows: they go when all of them were read.
+  void ReleaseZeroPoints(absl::string_view name, uint64_t bytes) const {
+    for (const absl::string_view suffix : ZeroPointMatrix::kSuffixes) {
+      const TensorView* const tensor = checkpoint_.Find(absl::StrCat(ModuleOf(name), suffix));
+      if (tensor == nullptr || bytes < tensor->data.size()) return;
+      Checkpoint::Release(*tensor, 0, tensor->data.size());
+    }
+  }
+
+  // Early AutoGPTQ gave every module that it quantized a bias, whether the model has one or not:
+  // where it has none they are zeros, which change nothing.
+  bool IsEmptyBias(const TensorView& tensor) const {
+    absl::string_view module = tensor.name;
+    return absl::ConsumeSuffix(&module, kBiasSuffix) &&
+           ZeroPointMatrix::IsIn(checkpoint_, module) &&
+           std::all_of(tensor.data.begin(), tensor.data.end(),
+                       [](std::byte value) { return value == std::byte{0}; });
+  }
 
   absl::string_view CodesSuffix() const {
     return quantization_->format == WeightFormat::kInt4 ? ".int4" : ".int8";
@@ -159,6 +217,11 @@ class CheckpointSource : public WeightSource {
 absl::StatusOr<std::span<const std::byte>> WeightSource::FindPacked(absl::string_view name,
                                                                     uint64_t) const {
   return absl::NotFoundError(absl::StrCat("no packed weight \"", name, "\""));
+}
+
+absl::StatusOr<ZeroPointMatrix> WeightSource::FindZeroPoints(absl::string_view name, int64_t,
+                                                             int64_t) const {
+  return absl::InternalError(absl::StrCat("\"", name, "\" has no zero points"));
 }
 
 std::unique_ptr<WeightSource> CheckpointWeights(const Checkpoint* checkpoint,

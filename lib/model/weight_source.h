@@ -15,6 +15,7 @@
 #include "lib/base/status.h"
 #include "lib/config/model_config.h"
 #include "lib/io/checkpoint.h"
+#include "lib/io/zero_point_matrix.h"
 #include "lib/tensor/format.h"
 
 namespace llmcore::core {
@@ -27,9 +28,12 @@ class WeightSource {
   virtual ~WeightSource() = default;
 
   // The tensor `name` as [rows, columns] (a vector has one row): NOT_FOUND when there is none,
-  // INVALID_ARGUMENT with both shapes when it has another. Valid as long as the source.
+  // INVALID_ARGUMENT with both shapes when it has another. Valid as long as the source. Without
+  // data when its rows have to be gathered, which FindZeroPoints is for.
   virtual absl::StatusOr<SourceMatrix> Find(absl::string_view name, int64_t rows,
                                             int64_t columns) const = 0;
+  virtual absl::StatusOr<ZeroPointMatrix> FindZeroPoints(absl::string_view name, int64_t rows,
+                                                         int64_t columns) const;
   // Where weights are stored packed: the name of their layout (Backend::WeightLayoutName), and the
   // `bytes` bytes of one under its PackedName. They lie in memory that lives as long as what the
   // source was made of, aligned to 64: NOT_FOUND, or INVALID_ARGUMENT with the tensor. Find then
@@ -43,12 +47,14 @@ class WeightSource {
   virtual std::vector<std::string> Names() const = 0;
   // Adds what tells this source from others: names, shapes, and a few bytes of each tensor.
   virtual void AddSample(Checksum* checksum) const = 0;
-  // The format that keeps the weights as they are stored.
+  // The format that keeps the weights as they are stored. With kInt4Zeros some may be stored
+  // otherwise: FormatOfWeight (visit_weights.h).
   virtual WeightFormat stored_format() const = 0;
 };
 
-// `checkpoint` outlives the source. A weight that the project's quantizer stored is found under its
-// plain name (lib/io/quantized_checkpoint.md).
+// `checkpoint` outlives the source. A weight that a quantizer stored is found under its plain name:
+// our own (lib/io/quantized_checkpoint.md), or that of AWQ and GPTQ checkpoints
+// (lib/io/zero_point_matrix.h).
 std::unique_ptr<WeightSource> CheckpointWeights(const Checkpoint* checkpoint,
                                                 const ModelConfig& config);
 

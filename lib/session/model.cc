@@ -18,7 +18,10 @@ namespace {
 
 absl::StatusOr<WeightFormat> ResolveWeightFormat(WeightFormat asked, WeightFormat stored) {
   if (asked == WeightFormat::kAuto || asked == stored) return stored;
-  if (stored == WeightFormat::kInt8 || stored == WeightFormat::kInt4) {
+  if (asked == WeightFormat::kInt4Zeros) {
+    return absl::InvalidArgumentError("weights are not quantized to int4-zeros while loading");
+  }
+  if (IsQuantized(stored)) {
     return absl::InvalidArgumentError(absl::StrCat("the weights are stored in ",
                                                    WeightFormatName(stored), "; ",
                                                    WeightFormatName(asked), " was asked for"));
@@ -33,7 +36,7 @@ KvFormat ResolveKvFormat(KvFormat asked, WeightFormat weights) {
 
 absl::StatusOr<ActivationFormat> ResolveActivationFormat(ActivationFormat asked,
                                                          WeightFormat weights) {
-  const bool quantized = weights == WeightFormat::kInt8 || weights == WeightFormat::kInt4;
+  const bool quantized = IsQuantized(weights);
   if (asked == ActivationFormat::kAuto) {
     return quantized ? ActivationFormat::kInt8 : ActivationFormat::kF32;
   }
@@ -46,27 +49,19 @@ absl::StatusOr<ActivationFormat> ResolveActivationFormat(ActivationFormat asked,
   return asked;
 }
 
-// How the weights are stored that a plan is made for.
-struct StoredWeights {
-  WeightFormat format = WeightFormat::kBf16;  // random ones are
-  bool packed = false;
-};
-
-StoredWeights StoredAs(const WeightSource& source) {
-  return {source.stored_format(), !source.packed_layout().empty()};
-}
-
-// What is planned, and then loaded.
+// What is planned, and then loaded. No weights: random ones.
 absl::StatusOr<MemoryPlan> MakePlan(const ModelConfig& config, const ModelOptions& options,
-                                    StoredWeights stored, Backend& backend, bool enforce_budget) {
+                                    const WeightSource* weights, Backend& backend,
+                                    bool enforce_budget) {
   MemoryRequest request;
+  request.weights = weights;
+  const WeightFormat stored = weights != nullptr ? weights->stored_format() : WeightFormat::kBf16;
   LLMCORE_ASSIGN_OR_RETURN(request.weight_format,
-                           ResolveWeightFormat(options.weight_format, stored.format));
+                           ResolveWeightFormat(options.weight_format, stored));
   request.kv_format = ResolveKvFormat(options.kv_format, request.weight_format);
   LLMCORE_ASSIGN_OR_RETURN(
       request.activation_format,
       ResolveActivationFormat(options.activation_format, request.weight_format));
-  request.weights_packed = stored.packed;
   request.memory_budget = options.memory_budget;
   request.kv_cache_tokens = options.kv_cache_tokens;
   request.kv_cache_fraction = options.kv_cache_fraction;
@@ -124,8 +119,8 @@ Model::~Model() = default;
 
 absl::Status Model::Build(const ModelOptions& options, const WeightSource& weights,
                           std::unique_ptr<Backend> backend) {
-  LLMCORE_ASSIGN_OR_RETURN(
-      plan_, MakePlan(config_, options, StoredAs(weights), *backend, /*enforce_budget=*/true));
+  LLMCORE_ASSIGN_OR_RETURN(plan_,
+                           MakePlan(config_, options, &weights, *backend, /*enforce_budget=*/true));
   fingerprint_ = Fingerprint(config_, plan_, weights);
   LLMCORE_ASSIGN_OR_RETURN(engine_, Engine::Create(config_, plan_, weights, std::move(backend),
                                                    ControlOf(options), options.scheduler));
@@ -170,7 +165,7 @@ absl::StatusOr<MemoryPlan> Model::Plan(absl::string_view path, const ModelOption
   LLMCORE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend(options.device, options.threads, options.deterministic));
   LLMCORE_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(path, *backend));
-  return MakePlan(opened.config, options, StoredAs(*opened.weights), *backend,
+  return MakePlan(opened.config, options, opened.weights.get(), *backend,
                   /*enforce_budget=*/false);
 }
 
@@ -179,7 +174,7 @@ absl::StatusOr<MemoryPlan> Model::PlanSynthetic(absl::string_view shape,
   LLMCORE_ASSIGN_OR_RETURN(const ModelConfig config, SyntheticConfig(shape));
   LLMCORE_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
                            CreateBackend(options.device, options.threads, options.deterministic));
-  return MakePlan(config, options, StoredWeights(), *backend, /*enforce_budget=*/false);
+  return MakePlan(config, options, /*weights=*/nullptr, *backend, /*enforce_budget=*/false);
 }
 
 void Model::FindEndOfText() {

@@ -41,6 +41,7 @@ absl::string_view ActivationFormatName(ActivationFormat format) {
 }
 
 std::optional<WeightFormat> ParseWeightFormat(absl::string_view name) {
+  if (name == WeightFormatName(WeightFormat::kInt4Zeros)) return WeightFormat::kInt4Zeros;
   const auto value = ValueOf(name);
   if (!value.has_value()) return std::nullopt;
   return static_cast<WeightFormat>(*value);

@@ -19,7 +19,7 @@ enum class WeightFormat : uint32_t {
   kF16 = 3,
   kInt8 = 4,
   kInt4 = 5,
-  kInt4Zeros = 6  // not of the C ABI, which asks for none
+  kInt4Zeros = 6  // of AWQ and GPTQ checkpoints, and of nothing else
 };
 
 // Whether it is codes with scales.
@@ -42,7 +42,8 @@ absl::string_view WeightFormatName(WeightFormat format);
 absl::string_view KvFormatName(KvFormat format);
 absl::string_view ActivationFormatName(ActivationFormat format);
 
-// By their names ("auto", "f32", "bf16", "f16", "int8", "int4"); nullopt for any other.
+// By their names ("auto", "f32", "bf16", "f16", "int8", "int4"; of weights "int4-zeros"); nullopt
+// for any other.
 std::optional<WeightFormat> ParseWeightFormat(absl::string_view name);
 std::optional<KvFormat> ParseKvFormat(absl::string_view name);
 std::optional<ActivationFormat> ParseActivationFormat(absl::string_view name);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "lib/base/file.h"
 #include "tests/io/temporary_directory.h"
 
@@ -195,7 +196,7 @@ TEST(ModelConfigTest, WhatChangesTheResultIsRefusedByName) {
         R"("is_causal":false)",
         R"("pruned_heads":{"0":[1]})",
         R"("no_rope_layers":[1,0])",
-        R"("quantization_config":{"quant_method":"gptq","bits":4})",
+        R"("quantization_config":{"quant_method":"fp8"})",
         R"("sliding_window":4096)",
         R"("layer_types":["full_attention","linear_attention",""])",
         R"("rope_scaling":{"type":"longrope","factor":4.0})",
@@ -372,11 +373,94 @@ TEST(ModelConfigTest, OwnQuantizationIsRead) {
   ExpectError(parse(R"("format":"int4","zero_point":true,)" + rest), code,
               "\"zero_point\" is true");
   ExpectError(parse(R"("format":"int4","format_version":2,"block_size":128,"layout":"rows")"), code,
-              "\"format_version\" 2");
+              "\"format_version\" is 2");
   ExpectError(parse(R"("format":"int4","format_version":1,"block_size":64,"layout":"rows")"), code,
-              "\"block_size\" 64");
+              "\"block_size\" is 64");
   ExpectError(parse(R"("format":"int4")"), absl::StatusCode::kInvalidArgument,
               "\"format_version\" is missing");
+}
+
+TEST(ModelConfigTest, QuantizationOfAwqAndGptqIsRead) {
+  using Method = StoredQuantization::Method;
+  const auto parse = [](const std::string& fields) {
+    return Parse("qwen2", R"(,"quantization_config":{)" + fields + "}");
+  };
+  // As Qwen publishes them.
+  const auto awq =
+      parse(R"("bits":4,"group_size":128,"modules_to_not_convert":null,"quant_method":"awq",)"
+            R"("version":"gemm","zero_point":true)");
+  ASSERT_TRUE(awq.ok()) << awq.status();
+  EXPECT_EQ(awq->quantization->method, Method::kAwq);
+  EXPECT_EQ(awq->quantization->format, WeightFormat::kInt4Zeros);
+  EXPECT_EQ(awq->quantization->group_size, 128);
+  EXPECT_EQ(awq->quantization->zero_offset, 0);
+  EXPECT_FALSE(awq->quantization->packed());
+  const auto gptq = parse(
+      R"("batch_size":1,"bits":4,"block_name_to_quantize":null,"damp_percent":0.01,)"
+      R"("dataset":null,"desc_act":false,"exllama_config":{"version":1},"group_size":128,)"
+      R"("modules_in_block_to_quantize":null,"quant_method":"gptq","sym":true,"tokenizer":null,)"
+      R"("true_sequential":true,"use_exllama":true)");
+  ASSERT_TRUE(gptq.ok()) << gptq.status();
+  EXPECT_EQ(gptq->quantization->method, Method::kGptq);
+  EXPECT_EQ(gptq->quantization->format, WeightFormat::kInt4Zeros);
+  EXPECT_EQ(gptq->quantization->zero_offset, 1);
+  EXPECT_FALSE(gptq->quantization->needs_g_idx);
+
+  const std::string awq_bits = R"("quant_method":"awq","bits":4)";
+  for (const char* fields :
+       {R"("version":"GEMM")", R"("version":null,"zero_point":false)", R"("backend":"autoawq")",
+        R"("do_fuse":false,"modules_to_fuse":null,"modules_to_not_convert":["lm_head"])"}) {
+    EXPECT_TRUE(parse(absl::StrCat(awq_bits, ",", fields)).ok()) << fields;
+  }
+  EXPECT_EQ(parse(awq_bits + R"(,"group_size":-1)")->quantization->group_size, 0);
+  EXPECT_EQ(parse(awq_bits + R"(,"group_size":1024)")->quantization->group_size, 1024);
+  const std::string gptq_bits = R"("quant_method":"gptq","bits":4)";
+  EXPECT_TRUE(parse(gptq_bits + R"(,"desc_act":true,"sym":false)")->quantization->needs_g_idx);
+  EXPECT_EQ(parse(gptq_bits + R"(,"checkpoint_format":"gptq")")->quantization->zero_offset, 1);
+  EXPECT_EQ(parse(gptq_bits + R"(,"checkpoint_format":"gptq_v2")")->quantization->zero_offset, 0);
+  EXPECT_EQ(parse(gptq_bits + R"(,"format":"gptq_v2")")->quantization->zero_offset, 0);
+  EXPECT_TRUE(parse(gptq_bits + R"(,"dynamic":null,"is_marlin_format":false,"lm_head":true)").ok());
+}
+
+TEST(ModelConfigTest, QuantizationThatIsNotUnderstoodIsRefusedByName) {
+  const auto parse = [](const std::string& fields) {
+    return Parse("qwen2", R"(,"quantization_config":{)" + fields + "}");
+  };
+  const auto code = absl::StatusCode::kUnimplemented;
+  for (const std::string method :
+       {"fp8", "bitsandbytes", "compressed-tensors", "hqq", "aqlm", "intel/auto-round", "GPTQ"}) {
+    ExpectError(parse(absl::StrCat("\"quant_method\":\"", method, "\",\"bits\":4")), code,
+                absl::StrCat("\"quantization_config\": \"quant_method\" is \"", method, "\""));
+  }
+  for (const std::string method : {"awq", "gptq"}) {
+    const std::string begin = absl::StrCat("\"quant_method\":\"", method, "\"");
+    for (const char* field : {R"("bits":3)", R"("bits":8)", R"("bits":4,"group_size":64)",
+                              R"("bits":4,"group_size":32)", R"("bits":4,"group_size":0)",
+                              R"("bits":4,"group_size":-128)", R"("bits":4,"group_size":200)",
+                              R"("bits":4,"group_size":1099511627776)"}) {
+      const std::string text = absl::StrCat(begin, ",", field);
+      const std::string last = text.substr(text.rfind(',') + 1);
+      ExpectError(parse(text), code, absl::StrReplaceAll(last, {{":", " is "}}));
+    }
+    ExpectError(parse(begin), absl::StatusCode::kInvalidArgument, "\"bits\" is missing");
+  }
+  for (const std::string version : {"gemv", "gemv_fast", "marlin", "exllama", "ipex"}) {
+    ExpectError(parse(R"("quant_method":"awq","bits":4,"version":")" + version + "\""), code,
+                absl::StrCat("\"version\" is \"", version, "\""));
+  }
+  ExpectError(parse(R"("quant_method":"awq","bits":4,"backend":"llm-awq")"), code,
+              "\"backend\" is \"llm-awq\"");
+  ExpectError(parse(R"("quant_method":"awq","bits":4,"zero_point":"yes")"),
+              absl::StatusCode::kInvalidArgument, "\"zero_point\"");
+  for (const auto& [field, error] :
+       {std::pair(R"("checkpoint_format":"marlin")", "\"checkpoint_format\" is \"marlin\""),
+        std::pair(R"("format":"bitblas")", "\"format\" is \"bitblas\""),
+        std::pair(R"("is_marlin_format":true)", "\"is_marlin_format\" is true"),
+        std::pair(R"("dynamic":{"-:.*down.*":{}})", "\"dynamic\" is"),
+        std::pair(R"("data_type":"fp")", "\"data_type\" is \"fp\""),
+        std::pair(R"("pack_dtype":"int16")", "\"pack_dtype\" is \"int16\"")}) {
+    ExpectError(parse(absl::StrCat(R"("quant_method":"gptq","bits":4,)", field)), code, error);
+  }
 }
 
 TEST(ModelConfigTest, FilesAreNamedInErrors) {
@@ -391,6 +475,30 @@ TEST(ModelConfigTest, FilesAreNamedInErrors) {
   ExpectError(load(), absl::StatusCode::kInvalidArgument, path);
   directory.Write("config.json", R"({"model_type":"bert"})");
   ExpectError(load(), absl::StatusCode::kUnimplemented, path + ": \"model_type\" is \"bert\"");
+}
+
+TEST(ModelConfigTest, QuantizationMayBeInAFileOfItsOwn) {
+  const std::string sizes = absl::StrCat("{\"model_type\":\"llama\",", kSizes);
+  for (const auto& [name, text] :
+       {std::pair("quantize_config.json",
+                  R"({"bits":4,"group_size":128,"damp_percent":0.01,"desc_act":false,"sym":true})"),
+        std::pair("quant_config.json",
+                  R"({"zero_point":true,"q_group_size":128,"w_bit":4,"version":"GEMM"})")}) {
+    const TemporaryDirectory directory;
+    directory.Write("config.json", sizes + "}");
+    const std::string path = directory.Write(name, text);
+    const auto config = LoadModelConfig(directory.path());
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->quantization->format, WeightFormat::kInt4Zeros) << name;
+    EXPECT_EQ(config->quantization->zero_offset, name[5] == 'i' ? 1 : 0) << name;
+    directory.Write(name, absl::StrReplaceAll(text, {{":128", ":64"}}));
+    ExpectError(LoadModelConfig(directory.path()), absl::StatusCode::kUnimplemented,
+                absl::StrCat(path, ": \"", name[5] == 'i' ? "" : "q_", "group_size\" is 64"));
+    // config.json has the last word.
+    directory.Write("config.json",
+                    sizes + R"(,"quantization_config":{"quant_method":"gptq","bits":4}})");
+    EXPECT_TRUE(LoadModelConfig(directory.path()).ok());
+  }
 }
 
 TEST(ModelConfigTest, TruncatedAndFlippedTextsNeverCrash) {

@@ -1,6 +1,7 @@
 // Products, lookups and packing of int4 weights with zero points (lib/tensor/int4.h).
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -249,7 +250,9 @@ TEST_P(Int4ZerosConformanceTest, UnusableBlocksAreRefusedByRowAndColumn) {
   for (const WeightFormat format : {WeightFormat::kInt4Zeros, WeightFormat::kBf16}) {
     for (const bool of_zero : {false, true}) {
       ZerosWeight weight = RandomWeight(70, 300, &random);
-      const size_t block = 69 * 3 + 2;
+      // The last block, which is cut, or one among whole ones.
+      const bool last = Below(&random, 2) == 0;
+      const size_t block = last ? 69 * 3 + 2 : 21 * 3 + 1;
       if (of_zero) {
         weight.zeros[1 + block] = std::byte{17};
       } else {
@@ -257,7 +260,8 @@ TEST_P(Int4ZerosConformanceTest, UnusableBlocksAreRefusedByRowAndColumn) {
       }
       const absl::Status status = PackOne(weight.matrix(), format);
       EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
-      EXPECT_NE(status.message().find("row 69, column 256"), std::string::npos) << status;
+      const char* const place = last ? "row 69, column 256" : "row 21, column 128";
+      EXPECT_NE(status.message().find(place), std::string::npos) << status;
       harness_->Clear();
     }
   }
@@ -271,6 +275,45 @@ TEST_P(Int4ZerosConformanceTest, NothingElseIsMadeIntoIt) {
   core::SourceMatrix incomplete = weight.matrix();
   incomplete.zeros = nullptr;
   EXPECT_EQ(PackOne(incomplete).code(), absl::StatusCode::kInvalidArgument);
+}
+
+// How checkpoints that store rows across each other are loaded.
+TEST_P(Int4ZerosConformanceTest, SlicesAreTheBytesOfTheWhole) {
+  const int64_t unit = harness_->backend().WeightSliceRows();
+  ASSERT_GT(unit, 0);
+  ASSERT_EQ(unit % 8, 0);
+  Random random(307);
+  const int64_t rows = 2 * unit + 8;
+  const ZerosWeight one = RandomWeight(static_cast<size_t>(rows), 200, &random);
+  const ZerosWeight two = RandomWeight(static_cast<size_t>(rows), 200, &random);
+  const auto slice = [](core::SourceMatrix part, int64_t first, int64_t count) {
+    part.data += first * 100;
+    part.scales += first * 2 * 2;
+    part.zeros += first * 2;
+    part.rows = count;
+    return part;
+  };
+  for (const WeightFormat format : {WeightFormat::kInt4Zeros, WeightFormat::kF32}) {
+    for (const WeightKind kind : {WeightKind::kPlain, WeightKind::kGated}) {
+      std::vector<core::SourceMatrix> parts = {one.matrix()};
+      if (kind == WeightKind::kGated) parts.push_back(two.matrix());
+      const core::PackedWeight whole = PackParts(parts, kind, format);
+      std::vector<std::byte> slices;
+      for (int64_t first = 0; first < rows; first += unit) {
+        std::vector<core::SourceMatrix> pieces;
+        for (const core::SourceMatrix& part : parts) {
+          pieces.push_back(slice(part, first, std::min(unit, rows - first)));
+        }
+        const core::PackedWeight packed = PackParts(pieces, kind, format);
+        const std::vector<std::byte> bytes =
+            harness_->ReadBytes(packed.data, harness_->backend().PackedWeightBytes(packed.shape));
+        slices.insert(slices.end(), bytes.begin(), bytes.end());
+      }
+      EXPECT_TRUE(slices == harness_->ReadBytes(
+                                whole.data, harness_->backend().PackedWeightBytes(whole.shape)));
+      harness_->Clear();
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(, Int4ZerosConformanceTest, testing::ValuesIn(ProductCases()),

@@ -2,11 +2,14 @@
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
 
 #include "lib/backend/cuda_backend.h"
 #include "lib/session/session.h"
 #include "tests/cuda_emulator/runtime.h"
+#include "tests/io/temporary_directory.h"
+#include "tests/support/zero_point_model.h"
 
 namespace llmcore::core {
 namespace {
@@ -194,6 +197,43 @@ TEST_F(CudaBackendTest, ThePlanIsTheAllocation) {
   EXPECT_EQ(cuda_emulator::MostPinnedBytes() - pinned_before, on_host);  // while loading, too
   ASSERT_TRUE(Logits(*model).ok());
   EXPECT_EQ(cuda_emulator::AllocatedBytes() - before, plan.total() - on_host);
+}
+
+// Fused weights of one kind and of several, a head in f16, slices: lib/model/gathered_weight.h.
+TEST_F(CudaBackendTest, ZeroPointsOfCheckpointsGiveTheLogitsOfTheCpu) {
+  const ZeroPointModel models[] = {
+      {},
+      {.packing = ZeroPointModel::Packing::kGptq, .plain = {"k_proj", "down_proj"}},
+      {.packing = ZeroPointModel::Packing::kGptqV2, .quantized_head = true}};
+  for (const ZeroPointModel& shape : models) {
+    const TemporaryDirectory directory;
+    WriteZeroPointModel(shape, directory.path(), "");
+    std::vector<std::vector<float>> logits;
+    for (const std::string device : {"cpu", "cuda"}) {
+      for (const auto activations : {ActivationFormat::kF32, ActivationFormat::kInt8}) {
+        const uint64_t before = cuda_emulator::AllocatedBytes();
+        ModelOptions options = Options(device);
+        options.activation_format = activations;
+        const auto model = Model::Load(directory.path(), options);
+        ASSERT_TRUE(model.ok()) << model.status();
+        const MemoryPlan& plan = (*model)->plan();
+        EXPECT_EQ(plan.weight_format, WeightFormat::kInt4Zeros);
+        if (device == "cuda") {
+          EXPECT_EQ(cuda_emulator::AllocatedBytes() - before,
+                    plan.total() - plan.bytes[static_cast<size_t>(MemoryCategory::kHost)]);
+        }
+        logits.push_back(*Logits(*model));
+      }
+    }
+    double norm = 0, exact = 0, rounded = 0;
+    for (size_t i = 0; i < logits[0].size(); ++i) {
+      norm += double{logits[0][i]} * logits[0][i];
+      exact += std::pow(double{logits[2][i]} - logits[0][i], 2);
+      rounded += std::pow(double{logits[3][i]} - logits[0][i], 2);
+    }
+    EXPECT_LT(std::sqrt(exact / norm), 5e-3);  // the cache is in bf16
+    EXPECT_LT(std::sqrt(rounded / norm), 2e-2);
+  }
 }
 
 }  // namespace

@@ -15,7 +15,9 @@
 #include "lib/io/safetensors.h"
 #include "llmcore/llmcore_experimental.h"
 #include "tests/fault/faults.h"
+#include "tests/io/temporary_directory.h"
 #include "tests/support/sanitized_build.h"
+#include "tests/support/zero_point_model.h"
 
 namespace llmcore::test {
 namespace {
@@ -299,6 +301,23 @@ TEST_F(FaultTest, MemoryMayRunOutDuringALoad) {
 
 TEST_F(FaultTest, AnyFileCallOfALoadMayFail) {
   FailEach(FaultKind::kFile, false, 1, [this] { return LoadOnce(); });
+}
+
+// Whose rows are gathered while loading, on the threads of the backend.
+TEST_F(FaultTest, AnyCallOfALoadOfZeroPointsMayFail) {
+  using Packing = core::ZeroPointModel::Packing;
+  for (const Packing packing : {Packing::kAwq, Packing::kGptq}) {
+    const core::TemporaryDirectory model;
+    core::WriteZeroPointModel({.packing = packing, .plain = {"k_proj"}, .layers = 1}, model.path(),
+                              "");
+    const auto load = [&model] {
+      Owned<llmcore_model> loaded(llmcore_model_destroy);
+      return Load(model.path(), loaded.out());
+    };
+    FailEach(FaultKind::kAllocation, false, kStride, load);
+    FailEach(FaultKind::kAllocation, true, 3 * kStride, load);
+    FailEach(FaultKind::kFile, false, 1, load);
+  }
 }
 
 TEST_F(FaultTest, AnyAllocationOfAConversationMayFail) {

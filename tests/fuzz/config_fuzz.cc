@@ -22,6 +22,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       config->sliding_window.size() != static_cast<size_t>(config->num_layers)) {
     std::abort();
   }
+  if (const auto& stored = config->quantization; stored.has_value()) {
+    if (!IsQuantized(stored->format) || stored->group_size < 0 || stored->group_size % 128 != 0 ||
+        stored->zero_offset < 0 || stored->zero_offset > 1) {
+      std::abort();
+    }
+  }
   for (const int64_t length : {int64_t{0}, int64_t{1} << 30}) {
     for (const float frequency : RopeInverseFrequencies(*config, length).inverse) {
       if (!std::isfinite(frequency)) std::abort();

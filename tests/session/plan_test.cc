@@ -27,6 +27,7 @@
 #include "tests/io/temporary_directory.h"
 #include "tests/session/ledger_backend.h"
 #include "tests/support/sanitized_build.h"
+#include "tests/support/zero_point_model.h"
 
 namespace llmcore::core {
 namespace {
@@ -252,7 +253,7 @@ ModelOptions ChooseOptions(const ModelConfig& config, WeightFormat weights, KvFo
   options.activation_format = A::kF32;
   if (weights == WeightFormat::kBf16)
     options.activation_format = chooser->OneOf({A::kF32, A::kBf16});
-  if (weights == WeightFormat::kInt8 || weights == WeightFormat::kInt4) {
+  if (IsQuantized(weights)) {
     options.activation_format = chooser->OneOf({A::kF32, A::kInt8});
   }
   options.threads = chooser->OneOf({1, 2, 3});
@@ -313,9 +314,11 @@ int CheckAllFormats(const std::vector<Subject>& subjects, uint64_t seed) {
   Chooser chooser(seed);
   int combinations = 0;
   for (const Subject& subject : subjects) {
-    for (const WeightFormat weights : kWeightFormats) {
-      const auto& stored = subject.config.quantization;
-      if (stored.has_value() && stored->format != weights) continue;
+    std::vector<WeightFormat> formats(std::begin(kWeightFormats), std::end(kWeightFormats));
+    if (const auto& stored = subject.config.quantization; stored.has_value()) {
+      formats = {stored->format};
+    }
+    for (const WeightFormat weights : formats) {
       for (const KvFormat kv : kKvFormats) {
         const ModelOptions options = ChooseOptions(subject.config, weights, kv, &chooser);
         CheckCombination(subject, options, chooser.Below(uint64_t{1} << 22));
@@ -342,8 +345,18 @@ TEST(PlanTest, IsWhatLoadingTakesInEveryFormatAndBudget) {
       subjects.push_back(DirectorySubject(name, directory));
     }
   }
+  const std::pair<std::string, ZeroPointModel> zero_points[] = {
+      {"awq", {}},
+      {"gptq, some plain",
+       {.packing = ZeroPointModel::Packing::kGptq, .plain = {"k_proj", "down_proj"}}}};
+  for (const auto& [name, model] : zero_points) {
+    const std::string directory = parent.path() + "/" + name;
+    std::filesystem::create_directory(directory);
+    WriteZeroPointModel(model, directory, "");
+    subjects.push_back(DirectorySubject(name, directory));
+  }
   const int combinations = CheckAllFormats(subjects, std::random_device{}());
-  EXPECT_TRUE(HasFailure() || combinations == 6 * 25 + 4 * 5) << combinations;
+  EXPECT_TRUE(HasFailure() || combinations == 6 * 25 + 6 * 5) << combinations;
 }
 
 TEST(PlanTest, IsWhatLoadingTakesOfTheReferenceModels) {

@@ -20,6 +20,7 @@
 #include "tests/io/temporary_directory.h"
 #include "tests/session/written_model.h"
 #include "tests/support/sanitized_build.h"
+#include "tests/support/zero_point_model.h"
 
 namespace llmcore::core {
 namespace {
@@ -134,6 +135,18 @@ TEST_F(ResidentMemoryTest, OfPublishedShapesIsThePlan) {
   CheckShape("llama-3.2-1b", WeightFormat::kInt4);
   CheckShape("llama-3.2-1b", WeightFormat::kInt8);
   CheckShape("llama-3.2-1b", WeightFormat::kBf16);
+}
+
+// Rows are gathered a slice at a time, from tensors that are given back weight by weight.
+TEST_F(ResidentMemoryTest, OfZeroPointsIsThePlan) {
+  for (const auto packing : {ZeroPointModel::Packing::kAwq, ZeroPointModel::Packing::kGptq}) {
+    const TemporaryDirectory directory;
+    WriteZeroPointModel(
+        {.packing = packing, .hidden = 1536, .inner = 8960, .layers = 4, .vocabulary = 512},
+        directory.path(), "");
+    CheckDirectory(packing == ZeroPointModel::Packing::kAwq ? "AWQ" : "GPTQ", directory.path(),
+                   FullUse(WeightFormat::kAuto));
+  }
 }
 
 // A tokenizer is not in the plan. What is made of it is kept small, and what it is made from, ten

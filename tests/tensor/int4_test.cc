@@ -133,10 +133,11 @@ TEST(Int4Test, ZeroPointsAreTakenOffBeforeScaling) {
   EXPECT_EQ(DequantizeInt4Zeros(15, 0, F32ToF16(1.9990234375f)), 29.9853515625f);
 }
 
-// A format that checkpoints come in, and that nobody asks for by name.
-TEST(Int4Test, ZeroPointsHaveANameThatIsNotParsed) {
+TEST(Int4Test, ZeroPointsAreAFormatOfWeightsAlone) {
   EXPECT_EQ(WeightFormatName(WeightFormat::kInt4Zeros), "int4-zeros");
-  EXPECT_FALSE(ParseWeightFormat("int4-zeros").has_value());
+  EXPECT_EQ(ParseWeightFormat("int4-zeros"), WeightFormat::kInt4Zeros);
+  EXPECT_FALSE(ParseKvFormat("int4-zeros").has_value());
+  EXPECT_FALSE(ParseActivationFormat("int4-zeros").has_value());
 }
 
 TEST(Int8Test, AgreesWithIndependentReference) {

@@ -136,27 +136,38 @@ LLMCORE_INLINE void Transpose(Line* rows) {
 }
 
 // Eight codes a word in the order of the checkpoint (even columns in the high nibble) to an octet
-// of the panel: column j in the low nibble of byte j, column j + 4 in the high one, each plus 8.
+// of the panel: column j in the low nibble of byte j, column j + 4 in the high one; signed ones
+// each plus 8.
+template <bool kSigned>
 LLMCORE_INLINE void ToOctets(Line* words) {
-  const Line e = *words ^ 0x88888888u;
+  const Line e = kSigned ? *words ^ 0x88888888u : *words;
   *words = ((e >> 4) & 0x0000F00Fu) | ((e << 4) & 0xF00F0000u) | ((e << 8) & 0x00000F00u) |
            ((e << 16) & 0x0F000000u) | ((e >> 16) & 0x000000F0u) | ((e >> 8) & 0x00F00000u);
 }
 
-template <bool kInt4>
+template <PanelFormat kFormat>
 bool Repack(const RepackArgs& a) {
-  constexpr int64_t kRowBytes = kInt4 ? kBlock / 2 : kBlock;
-  constexpr int64_t kBlockBytes = kInt4 ? kInt4BlockBytes : kInt8BlockBytes;
-  bool finite = true;
+  constexpr bool kNibbles = kFormat != PanelFormat::kInt8;
+  constexpr bool kZeros = kFormat == PanelFormat::kInt4Zeros;
+  constexpr int64_t kRowBytes = kNibbles ? kBlock / 2 : kBlock;
+  constexpr int64_t kBlockBytes = kZeros     ? kInt4ZerosBlockBytes
+                                  : kNibbles ? kInt4BlockBytes
+                                             : kInt8BlockBytes;
+  constexpr uint16_t kExponent = kZeros ? 0x7C00u : 0x7F80u;
+  bool usable = true;
   unsigned char* block = a.block;
   for (int64_t b = 0; b < a.blocks; ++b, block += kBlockBytes) {
     for (int64_t row = 0; row < kRepackRows; ++row) {
       uint16_t scale;
       __builtin_memcpy(&scale, a.scales[row] + b * 2, sizeof scale);
       __builtin_memcpy(block + (a.lane + row) * 2, &scale, sizeof scale);
-      finite &= (scale & 0x7F80u) != 0x7F80u;
+      usable &= (scale & kExponent) != kExponent;
+      if constexpr (kZeros) {
+        block[kScaleBytes + a.lane + row] = a.zeros[row][b];
+        usable &= a.zeros[row][b] <= kMostZeroPoint;
+      }
     }
-    unsigned char* out = block + kScaleBytes + a.lane * 4;
+    unsigned char* out = block + kScaleBytes + (kZeros ? kPanelRows : 0) + a.lane * 4;
     for (int64_t part = 0; part < kRowBytes; part += 64, out += 16 * 4 * kPanelRows) {
       Line lines[kRepackRows];
       LLMCORE_UNROLL
@@ -164,8 +175,8 @@ bool Repack(const RepackArgs& a) {
         const unsigned char* codes = a.codes[row] + b * kRowBytes + part;
         __builtin_prefetch(codes + kRepackAhead);
         __builtin_memcpy(&lines[row], codes, sizeof(Line));
-        if constexpr (kInt4) {
-          ToOctets(&lines[row]);
+        if constexpr (kNibbles) {
+          ToOctets<!kZeros>(&lines[row]);
         } else {
           lines[row] ^= 0x80808080u;
         }
@@ -177,7 +188,7 @@ bool Repack(const RepackArgs& a) {
       }
     }
   }
-  return finite;
+  return usable;
 }
 
 }  // namespace
