@@ -1,7 +1,8 @@
-// RopeAppend, Attention and CopyBlocks: everything that touches the KV cache.
+// RopeAppend, Attention, CopyBlocks and SwapBlocks: everything that touches the KV cache.
 #include "cuda/kernels/attention.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "cuda/cuda_backend.h"
@@ -20,19 +21,6 @@ absl::Status CheckKv(const core::KvShape& shape) {
       absl::StrCat("heads of ", shape.head_dim, " values on CUDA: at most ", kMostHeadDim));
 }
 
-int32_t LongestSequence(const core::Batch& batch) {
-  int32_t longest = 0;
-  for (size_t i = 0; i < batch.first_position.size(); ++i) {
-    const int32_t count = batch.first_row[i + 1] - batch.first_row[i];
-    if (count > 0) longest = std::max(longest, batch.first_position[i] + count);
-  }
-  return longest;
-}
-
-AttentionGrid GridOf(const core::KvCache& cache, int32_t heads) {
-  return AttentionGrid(heads, cache.shape.kv_heads, cache.shape.head_dim);
-}
-
 }  // namespace
 
 absl::Status CudaBackend::RopeAppend(const core::StepContext& context,
@@ -42,7 +30,7 @@ absl::Status CudaBackend::RopeAppend(const core::StepContext& context,
   if (p.batch.rows() == 0) return absl::OkStatus();
   RopeAppendKernelParams params = {};
   LLMCORE_ASSIGN_OR_RETURN(params.batch, uploaded_.Send(device_.get(), context.workspace, p.batch,
-                                                        GridOf(p.cache, p.heads)));
+                                                        GridOf(p.cache.shape, p.heads)));
   params.qkv = p.qkv.data;
   params.cos_sin = p.cos_sin;
   params.q_norm = p.q_norm;
@@ -59,7 +47,7 @@ absl::Status CudaBackend::Attention(const core::StepContext& context,
   LLMCORE_RETURN_IF_ERROR(Begin(context, "attention"));
   LLMCORE_RETURN_IF_ERROR(CheckKv(p.cache.shape));
   if (p.batch.rows() == 0) return absl::OkStatus();
-  const AttentionGrid grid = GridOf(p.cache, p.heads);
+  const AttentionGrid grid = GridOf(p.cache.shape, p.heads);
   const AttentionTile& tile = grid.tile;
   AttentionKernelParams params = {};
   LLMCORE_ASSIGN_OR_RETURN(params.batch,
@@ -81,12 +69,11 @@ absl::Status CudaBackend::Attention(const core::StepContext& context,
 
   params.splits = 1;
   if (params.batch.rows <= kSplitRows) {
-    const int splits = (LongestSequence(p.batch) + kSplitPositions - 1) / kSplitPositions;
     const std::span<std::byte> rest = context.workspace.subspan(uploaded_.bytes());
     const int64_t floats =
-        PartialFloats(splits, params.batch.rows, p.heads, p.cache.shape.head_dim);
+        PartialFloats(params.batch.splits, params.batch.rows, p.heads, p.cache.shape.head_dim);
     if (static_cast<uint64_t>(floats) * sizeof(float) <= rest.size()) {
-      params.splits = splits;
+      params.splits = params.batch.splits;
       params.partial = reinterpret_cast<float*>(rest.data());
     }
   }
@@ -110,6 +97,26 @@ absl::Status CudaBackend::CopyBlocks(const core::StepContext& context,
         End(context, LaunchCopyBlocks(params, device_->stream()), "copy_blocks"));
   }
   return absl::OkStatus();
+}
+
+// Launched like any operation: the host's memory is pinned, and who reads it waits.
+absl::Status CudaBackend::SwapBlocks(const core::StepContext& context,
+                                     const core::SwapBlocksParams& p) {
+  LLMCORE_RETURN_IF_ERROR(device_->Enter());
+  const int64_t bytes = BlockBytes(p.cache.shape);
+  const int64_t layers = p.cache.shape.layers;
+  cudaError_t error = cudaSuccess;
+  for (size_t i = 0; i < p.blocks.size(); ++i) {
+    for (int64_t layer = 0; layer < layers && error == cudaSuccess; ++layer) {
+      std::byte* from =
+          static_cast<std::byte*>(p.cache.data) + (layer * p.cache.blocks + p.blocks[i]) * bytes;
+      std::byte* to = p.host + (p.places[i] * layers + layer) * bytes;
+      if (p.direction == core::SwapBlocksParams::Direction::kIn) std::swap(from, to);
+      error = cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault,
+                              device_->stream());
+    }
+  }
+  return End(context, error, "swap_blocks");
 }
 
 }  // namespace llmcore::cuda

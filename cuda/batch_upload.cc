@@ -32,11 +32,20 @@ int32_t TileCount(const core::Batch& batch, size_t sequence, int tile_rows) {
   return (batch.first_row[sequence + 1] - batch.first_row[sequence] + tile_rows - 1) / tile_rows;
 }
 
+int64_t LongestSequence(const core::Batch& batch) {
+  int64_t longest = 0;
+  for (size_t i = 0; i < batch.first_position.size(); ++i) {
+    const int32_t count = batch.first_row[i + 1] - batch.first_row[i];
+    if (count > 0) longest = std::max(longest, int64_t{batch.first_position[i]} + count);
+  }
+  return longest;
+}
+
 // Calls add(number) for each in the order of BatchView: first_row, first_position, first_tile,
 // block_table.
 template <typename Add>
-void ForEachNumber(const core::Batch& batch, int tile_rows, Add add) {
-  const auto sequences = static_cast<size_t>(batch.sequences());
+void ForEachNumber(const core::Batch& batch, const BatchLayout& layout, int tile_rows, Add add) {
+  const auto sequences = static_cast<size_t>(layout.sequences);
   for (size_t i = 0; i <= sequences; ++i) add(batch.first_row[i]);
   for (size_t i = 0; i < sequences; ++i) add(batch.first_position[i]);
   int32_t tiles = 0;
@@ -45,10 +54,23 @@ void ForEachNumber(const core::Batch& batch, int tile_rows, Add add) {
     tiles += TileCount(batch, i, tile_rows);
   }
   add(tiles);
-  const size_t entries = sequences * static_cast<size_t>(batch.block_table_stride);
-  for (size_t i = 0; i < std::min(entries, batch.block_table.size()); ++i) {
-    add(batch.block_table[i]);
+  // The last table may end with the last block of its sequence.
+  for (size_t i = 0; i < sequences; ++i) {
+    const size_t table = i * static_cast<size_t>(batch.block_table_stride);
+    for (size_t b = table; b < table + static_cast<size_t>(layout.stride); ++b) {
+      add(b < batch.block_table.size() ? batch.block_table[b] : 0);
+    }
   }
+}
+
+std::array<uint64_t, 2> FingerprintOf(const core::Batch& batch, const BatchLayout& layout,
+                                      int tile_rows) {
+  Mixer mixer;
+  for (const int32_t value : {layout.sequences, layout.stride, layout.splits, layout.mergers}) {
+    mixer.Add(value);
+  }
+  ForEachNumber(batch, layout, tile_rows, [&](int32_t value) { mixer.Add(value); });
+  return mixer.value();
 }
 
 // Cuts a stream of numbers into launches.
@@ -83,6 +105,45 @@ class Sender {
 
 }  // namespace
 
+BatchLayout::BatchLayout(const core::Batch& batch, const AttentionGrid& grid)
+    : sequences(batch.sequences()), rows(batch.rows()), splits(SplitsOf(LongestSequence(batch))) {
+  for (size_t i = 0; i < batch.first_position.size(); ++i) {
+    tiles += TileCount(batch, i, grid.tile.rows);
+  }
+  mergers = grid.Mergers(rows, tiles);
+  const int64_t blocks =
+      (int64_t{splits} * kSplitPositions + grid.block_tokens - 1) / grid.block_tokens;
+  stride = static_cast<int32_t>(std::min(blocks, int64_t{batch.block_table_stride}));
+}
+
+uint64_t BatchLayout::bytes() const {
+  const uint64_t count = 3 * static_cast<uint64_t>(sequences) + 2 +
+                         static_cast<uint64_t>(sequences) * static_cast<uint64_t>(stride) +
+                         static_cast<uint64_t>(mergers);
+  return core::RoundUp(count * sizeof(int32_t), 64);
+}
+
+BatchView BatchLayout::ViewAt(int32_t* numbers) const {
+  BatchView view = {};
+  view.first_row = numbers;
+  view.first_position = view.first_row + sequences + 1;
+  view.first_tile = view.first_position + sequences;
+  view.block_table = view.first_tile + sequences + 1;
+  view.sequences = sequences;
+  view.stride = stride;
+  view.rows = rows;
+  view.tiles = tiles;
+  view.splits = splits;
+  view.done = numbers + 3 * int64_t{sequences} + 2 + int64_t{sequences} * stride;
+  return view;
+}
+
+void WriteBatch(const core::Batch& batch, const AttentionGrid& grid, const BatchLayout& layout,
+                int32_t* out) {
+  ForEachNumber(batch, layout, grid.tile.rows, [&](int32_t value) { *out++ = value; });
+  std::fill_n(out, layout.mergers, 0);
+}
+
 uint64_t BatchUpload::Bytes(const core::StepLimits& limits) {
   // A row a sequence at worst; its table may have one entry more than its blocks.
   const auto rows = static_cast<uint64_t>(limits.rows);
@@ -95,44 +156,53 @@ uint64_t BatchUpload::Bytes(const core::StepLimits& limits) {
 
 absl::StatusOr<BatchView> BatchUpload::Send(Device* device, std::span<std::byte> workspace,
                                             const core::Batch& batch, const AttentionGrid& grid) {
-  const auto sequences = static_cast<uint64_t>(batch.sequences());
-  const uint64_t entries = sequences * static_cast<uint64_t>(batch.block_table_stride);
-  const int tile_rows = grid.tile.rows;
-  int32_t tiles = 0;
-  for (size_t i = 0; i < sequences; ++i) tiles += TileCount(batch, i, tile_rows);
-  const int32_t mergers = grid.Mergers(batch.rows(), tiles);
-  const uint64_t numbers_count = 3 * sequences + 2 + entries + static_cast<uint64_t>(mergers);
-  const uint64_t bytes = core::RoundUp(numbers_count * sizeof(int32_t), 64);
-  if (bytes > workspace.size()) {
+  const BatchLayout layout(batch, grid);
+  if (layout.bytes() > workspace.size()) {
     return absl::InternalError(
-        absl::StrCat("a batch of ", bytes, " bytes in a workspace of ", workspace.size()));
+        absl::StrCat("a batch of ", layout.bytes(), " bytes in a workspace of ", workspace.size()));
   }
   auto* numbers = reinterpret_cast<int32_t*>(workspace.data());
-  BatchView view = {};
-  view.first_row = numbers;
-  view.first_position = view.first_row + sequences + 1;
-  view.first_tile = view.first_position + sequences;
-  view.block_table = view.first_tile + sequences + 1;
-  view.sequences = batch.sequences();
-  view.stride = batch.block_table_stride;
-  view.rows = batch.rows();
-  view.tiles = tiles;
-  view.done = numbers + 3 * sequences + 2 + entries;
-
-  Mixer mixer;
-  mixer.Add(view.sequences);
-  mixer.Add(view.stride);
-  mixer.Add(mergers);
-  ForEachNumber(batch, tile_rows, [&](int32_t value) { mixer.Add(value); });
-  if (place_ == workspace.data() && fingerprint_ == mixer.value()) return view;
+  const BatchView view = layout.ViewAt(numbers);
+  const Fingerprint fingerprint = FingerprintOf(batch, layout, grid.tile.rows);
+  if (place_ == workspace.data() && fingerprint_ == fingerprint) return view;
+  if (recording_) return NotRecorded();
   place_ = nullptr;
   Sender sender(device, numbers);
-  ForEachNumber(batch, tile_rows, [&](int32_t value) { sender.Add(value); });
-  LLMCORE_RETURN_IF_ERROR(sender.Finish(mergers));
+  ForEachNumber(batch, layout, grid.tile.rows, [&](int32_t value) { sender.Add(value); });
+  LLMCORE_RETURN_IF_ERROR(sender.Finish(layout.mergers));
   place_ = workspace.data();
-  fingerprint_ = mixer.value();
-  bytes_ = bytes;
+  fingerprint_ = fingerprint;
+  bytes_ = layout.bytes();
   return view;
+}
+
+void BatchUpload::BeginRecord(const std::byte* place, uint64_t bytes, const core::Batch& batch,
+                              const AttentionGrid& grid, std::span<const RecordedNumbers> others) {
+  place_ = place;
+  fingerprint_ = FingerprintOf(batch, BatchLayout(batch, grid), grid.tile.rows);
+  bytes_ = bytes;
+  recording_ = true;
+  others_ = others;
+}
+
+void BatchUpload::Forget() {
+  place_ = nullptr;
+  recording_ = false;
+  others_ = {};
+}
+
+absl::StatusOr<const int32_t*> BatchUpload::Recorded(std::span<const int32_t> numbers) const {
+  if (!recording_) return nullptr;
+  for (const RecordedNumbers& other : others_) {
+    if (other.numbers.data() == numbers.data() && other.numbers.size() == numbers.size()) {
+      return other.on_device;
+    }
+  }
+  return NotRecorded();
+}
+
+absl::Status BatchUpload::NotRecorded() {
+  return absl::InternalError("a step that is recorded uses numbers that are not the step's");
 }
 
 }  // namespace llmcore::cuda

@@ -74,17 +74,30 @@ uint64_t CudaBackend::KvBlockBytes(const core::KvShape& shape) const {
   return static_cast<uint64_t>(BlockBytes(shape));
 }
 
-// A batch, then the partial results of split attention; or, at the end of it, a product of many
-// tokens. These two follow each other.
+// The numbers of a step, then the partial results of split attention; or, at the end of it, a
+// product of many tokens. These two follow each other.
 uint64_t CudaBackend::WorkspaceBytes(const core::StepLimits& limits) const {
-  const int64_t splits = (int64_t{limits.max_context} + kSplitPositions - 1) / kSplitPositions;
+  const int64_t splits = SplitsOf(limits.max_context);
   const int64_t rows = std::min(limits.rows, kSplitRows);
   const int64_t floats = PartialFloats(splits, rows, limits.heads, limits.head_dim);
   const uint64_t attention = core::RoundUp(static_cast<uint64_t>(floats) * sizeof(float), 64);
   const uint64_t product = gemm_ != nullptr && limits.rows >= many_tokens_
                                ? ManyTokensBytes(limits.rows, limits.max_columns)
                                : 0;
-  return BatchUpload::Bytes(limits) + std::max(attention, product);
+  return BatchUpload::Bytes(limits) + StepGraphs::MoreWorkspaceBytes(limits) +
+         std::max(attention, product);
+}
+
+uint64_t CudaBackend::StepRecordBytes(const core::StepLimits& limits) const {
+  return StepGraphs::StagingBytes(limits);
+}
+
+// Products of a library are left out: what it does in a capture is its own affair.
+std::unique_ptr<core::StepRecorder> CudaBackend::CreateStepRecorder(int32_t heads,
+                                                                    const core::KvShape& shape,
+                                                                    std::span<std::byte> memory) {
+  const int32_t most_rows = gemm_ != nullptr ? many_tokens_ - 1 : kRecordedRows;
+  return std::make_unique<StepGraphs>(device_, &uploaded_, GridOf(shape, heads), most_rows, memory);
 }
 
 std::string CudaBackend::KvLayoutName(const core::KvShape& shape) const {

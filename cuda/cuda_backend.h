@@ -16,6 +16,7 @@
 #include "cuda/gemm.h"
 #include "cuda/layout.h"
 #include "cuda/many_tokens.h"
+#include "cuda/step_graphs.h"
 #include "lib/backend/backend.h"
 #include "lib/backend/cuda_backend.h"
 
@@ -41,6 +42,10 @@ class CudaBackend final : public core::Backend {
   std::string KvLayoutName(const core::KvShape& shape) const override;
   int64_t WeightSliceRows() const override { return kTileRows; }
 
+  uint64_t StepRecordBytes(const core::StepLimits& limits) const override;
+  std::unique_ptr<core::StepRecorder> CreateStepRecorder(int32_t heads, const core::KvShape& shape,
+                                                         std::span<std::byte> memory) override;
+
   absl::Status PackWeight(const core::WeightShape& shape, std::span<const core::SourceMatrix> parts,
                           void* destination, const core::WorkControl& control) override;
 
@@ -60,6 +65,8 @@ class CudaBackend final : public core::Backend {
                           const core::GatherRowsParams& params) override;
   absl::Status CopyBlocks(const core::StepContext& context,
                           const core::CopyBlocksParams& params) override;
+  absl::Status SwapBlocks(const core::StepContext& context,
+                          const core::SwapBlocksParams& params) override;
   bool Samples(int64_t vocabulary) const override;
   absl::Status Sample(const core::StepContext& context, const core::SampleParams& params) override;
 

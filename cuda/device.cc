@@ -12,6 +12,10 @@ constexpr int kLeastCapability = 80;  // bf16 tensor cores and cp.async
 
 // Errors of a call that leave the device as it was; what is not among them breaks it.
 bool LeavesDeviceIntact(cudaError_t error) {
+  // Of a capture that came to nothing.
+  if (error >= cudaErrorStreamCaptureUnsupported && error <= cudaErrorStreamCaptureWrongThread) {
+    return true;
+  }
   switch (error) {
     case cudaSuccess:
     case cudaErrorInvalidValue:

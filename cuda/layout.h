@@ -121,6 +121,7 @@ struct BatchView {
   int32_t stride;
   int32_t rows;
   int32_t tiles;
+  int32_t splits;  // of attention that no sequence has more of
   // [tiles][head groups of all KV heads]: splits of attention that are done, 0 between launches. Of
   // batches that are split.
   int32_t* done;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "cuda/kernels/attention.h"
 #include "cuda/kernels/kv_cache.h"
 #include "cuda/layout.h"
 #include "lib/backend/backend.h"
@@ -80,6 +81,10 @@ inline int64_t TokensOfHeads(const core::KvShape& shape) {
 inline int64_t BlockBytes(const core::KvShape& shape) {
   const int64_t parameters = IsQuantized(KvStorageOf(shape.format)) ? kKvParameterBytes : 0;
   return TokensOfHeads(shape) * (TokenBytes(shape) + parameters);
+}
+
+inline AttentionGrid GridOf(const core::KvShape& shape, int32_t heads) {
+  return AttentionGrid(heads, shape.kv_heads, shape.head_dim, shape.block_tokens);
 }
 
 inline KvView ViewOf(const core::KvCache& cache, int32_t layer) {

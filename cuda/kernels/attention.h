@@ -40,15 +40,26 @@ struct AttentionTile {
 
 // What attention wants to know of a step beside its batch.
 struct AttentionGrid {
-  AttentionGrid(int heads, int kv_heads, int head_dim)
-      : tile(heads / kv_heads, head_dim), head_blocks(kv_heads * tile.head_groups) {}
+  AttentionGrid(int heads, int kv_heads, int head_dim, int kv_block_tokens)
+      : tile(heads / kv_heads, head_dim),
+        head_blocks(kv_heads * tile.head_groups),
+        block_tokens(kv_block_tokens) {}
   // Blocks whose splits are merged by the last of them; none where there is nothing to split.
   int32_t Mergers(int32_t rows, int32_t tiles) const {
     return rows <= kSplitRows ? tiles * head_blocks : 0;
   }
   AttentionTile tile;
   int head_blocks;
+  int block_tokens;
 };
+
+// Splits for sequences of at most so many positions: a power of two, so that a growing sequence
+// seldom has other launches. Those behind its end have nothing to do.
+constexpr int32_t SplitsOf(int64_t positions) {
+  int32_t splits = 1;
+  while (splits * int64_t{kSplitPositions} < positions) splits *= 2;
+  return splits;
+}
 
 // The largest head that the accumulators of a block can hold.
 constexpr int kMostHeadDim = kAttentionThreads * kAttentionItems * 4;

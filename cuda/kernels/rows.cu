@@ -39,7 +39,7 @@ __device__ __forceinline__ float UnpackValue(Storage storage, const unsigned cha
 }
 
 __global__ void EmbedKernel(const EmbedKernelParams p) {
-  const int token = p.tokens.values[blockIdx.x];
+  const int token = p.recorded != nullptr ? p.recorded[blockIdx.x] : p.tokens.values[blockIdx.x];
   const int64_t tile_bytes = TileBytes(p.storage);
   const unsigned char* tiles = p.table + token / kTileRows * tile_bytes * p.groups;
   float* out = p.out + static_cast<int64_t>(blockIdx.x) * p.columns;
@@ -71,7 +71,8 @@ __global__ void __launch_bounds__(kThreads) NormKernel(const NormKernelParams p)
 }
 
 __global__ void GatherKernel(const GatherKernelParams p) {
-  const int64_t from = static_cast<int64_t>(p.rows.values[blockIdx.x]) * p.columns;
+  const int row = p.recorded != nullptr ? p.recorded[blockIdx.x] : p.rows.values[blockIdx.x];
+  const int64_t from = static_cast<int64_t>(row) * p.columns;
   const int64_t to = static_cast<int64_t>(blockIdx.x) * p.columns;
   for (int i = static_cast<int>(threadIdx.x); i < p.columns; i += kThreads) {
     p.out[to + i] = p.in[from + i];

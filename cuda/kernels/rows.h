@@ -10,7 +10,8 @@
 namespace llmcore::cuda {
 
 // Numbers from the host travel inside of a launch: nothing is staged, and nothing has to wait.
-// Arguments of a kernel may have 4 KB in all.
+// Arguments of a kernel may have 4 KB in all. A launch that is recorded reads them in memory of the
+// device instead, since its arguments stay what they are.
 constexpr int kIndicesALaunch = 960;
 struct Indices {
   int32_t values[kIndicesALaunch];
@@ -23,6 +24,7 @@ struct EmbedKernelParams {
   int32_t groups;
   float* out;  // [count, columns]
   int32_t count;
+  const int32_t* recorded;  // [count], the tokens; or null
   Indices tokens;
 };
 cudaError_t LaunchEmbed(const EmbedKernelParams& params, cudaStream_t stream);
@@ -42,6 +44,7 @@ struct GatherKernelParams {
   float* out;  // [count, columns]
   int32_t columns;
   int32_t count;
+  const int32_t* recorded;  // [count], the rows; or null
   Indices rows;
 };
 cudaError_t LaunchGather(const GatherKernelParams& params, cudaStream_t stream);

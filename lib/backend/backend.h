@@ -228,11 +228,37 @@ struct StepLimits {
   ActivationFormat activation_format = ActivationFormat::kAuto;  // kAuto: any of them
 };
 
+// What a step of a decoder is made from. Memory of the host that lives as long as the step.
+struct StepInput {
+  std::span<const int32_t> tokens;  // [rows]
+  Batch batch;
+  // Rows whose logits are wanted, and rows that tokens are drawn from, each as its draw says.
+  std::span<const int32_t> logit_rows;
+  std::span<const int32_t> drawn_rows;
+  std::span<const TokenDraw> draws;  // [drawn_rows.size()]
+};
+
 // Given to every operation of a step.
 struct StepContext {
   std::span<std::byte> workspace;       // WorkspaceBytes(limits) bytes, aligned to 64
   const CancelToken* cancel = nullptr;  // polled at least every 10 ms
   StepTrace* trace = nullptr;           // filled by lib/ops; NULL: not traced
+};
+
+// Runs the steps of one decoder, and knows them again: what a step launches on a device depends on
+// its shape alone, so that one which came before needs a single launch. Does not outlive its
+// backend; runs one step at a time, like the operations.
+class StepRecorder {
+ public:
+  virtual ~StepRecorder() = default;
+
+  // Runs the step that `operations` consists of, or what was recorded of an earlier one of the same
+  // shape: `operations` is then not called, and what it checks not checked. So steps of one
+  // recorder with as many rows, sequences, logit rows and drawn rows have the same operations on
+  // the same memory, in which anything may stand, and take all other numbers from the spans of
+  // `input` themselves, not from copies. May allocate when it records.
+  virtual absl::Status Run(const StepContext& context, const StepInput& input,
+                           absl::FunctionRef<absl::Status()> operations) = 0;
 };
 
 // Thread rule: the const functions may be called from any thread; the operations and PackWeight of
@@ -287,6 +313,16 @@ class Backend {
   // made from. Progress is reported in bytes.
   virtual absl::Status CheckPackedWeight(const WeightShape& shape, std::span<const std::byte> bytes,
                                          const WorkControl& control);
+
+  // A recorder for the steps of a decoder with so many query heads, which works in `memory`:
+  // StepRecordBytes(limits) bytes of AllocateHost's, which outlive it, like all that its operations
+  // use. NULL, the default: operations are cheap to begin.
+  virtual std::unique_ptr<StepRecorder> CreateStepRecorder(int32_t /*heads*/,
+                                                           const KvShape& /*shape*/,
+                                                           std::span<std::byte> /*memory*/) {
+    return nullptr;
+  }
+  virtual uint64_t StepRecordBytes(const StepLimits& /*limits*/) const { return 0; }
 
   // Converts checkpoint rows into `destination` (PackedWeightBytes(shape) bytes). Quantizes as
   // numerics demands; NaN or infinity is INVALID_ARGUMENT with the row and column. Progress is

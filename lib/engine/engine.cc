@@ -41,6 +41,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
       const DecoderBuffers buffers,
       Decoder::TakeBuffers(config, DecoderLimitsOf(plan), &activations, &host));
   LLMCORE_ASSIGN_OR_RETURN(const StepBuffers step_buffers, StepBuffers::Take(plan, &host));
+  LLMCORE_ASSIGN_OR_RETURN(const std::span<std::byte> record_memory,
+                           TakeStepRecord(config, plan, device, &host));
   // What the host keeps for a step is free until there is one.
   const DeviceMemory& host_memory = memory_of(MemoryCategory::kHost);
   device.LendPackingMemory({static_cast<std::byte*>(host_memory.data()), host_memory.size()});
@@ -51,8 +53,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
   const KvShape kv_shape = KvShapeOf(config, plan.kv_format);
   const KvCache cache{kv_shape, memory_of(MemoryCategory::kKvCache).data(), plan.kv_blocks};
   const DeviceMemory& workspace = memory_of(MemoryCategory::kWorkspace);
-  engine->decoder_ = std::make_unique<Decoder>(config, plan.activation_format,
-                                               std::move(decoder_weights), buffers, cache);
+  engine->decoder_ = std::make_unique<Decoder>(
+      config, plan.activation_format, std::move(decoder_weights), buffers, cache,
+      device.CreateStepRecorder(config.num_heads, kv_shape, record_memory));
   const BlockPoolShape pool = BlockPoolShapeOf(plan);
   LLMCORE_ASSIGN_OR_RETURN(void* const pool_memory, host.Take(static_cast<uint64_t>(pool.blocks) *
                                                               BlockPool::HostBytesPerBlock(pool)));

@@ -137,6 +137,7 @@ absl::Status PlanBlocks(const ModelConfig& config, uint64_t blocks, const Backen
   const DecoderLimits limits = DecoderLimitsOf(*plan);
   LLMCORE_RETURN_IF_ERROR(Decoder::TakeBuffers(config, limits, &activations, &host).status());
   LLMCORE_RETURN_IF_ERROR(StepBuffers::Take(*plan, &host).status());
+  LLMCORE_RETURN_IF_ERROR(TakeStepRecord(config, *plan, backend, &host).status());
   const uint64_t pool_bytes = blocks * BlockPool::HostBytesPerBlock(BlockPoolShapeOf(*plan));
   LLMCORE_RETURN_IF_ERROR(host.Take(pool_bytes).status());
   Part(plan, MemoryCategory::kKvCache) = *kv_bytes;
@@ -181,6 +182,15 @@ uint64_t MostBlocks(const ModelConfig& config, const Backend& backend, const Mem
 DecoderLimits DecoderLimitsOf(const MemoryPlan& plan) {
   return {plan.max_batch_tokens, plan.max_context, plan.max_batch_sequences, plan.activation_format,
           plan.draws_on_device};
+}
+
+absl::StatusOr<std::span<std::byte>> TakeStepRecord(const ModelConfig& config,
+                                                    const MemoryPlan& plan, const Backend& backend,
+                                                    Arena* host) {
+  const uint64_t bytes =
+      backend.StepRecordBytes(Decoder::WorkspaceLimits(config, DecoderLimitsOf(plan)));
+  LLMCORE_ASSIGN_OR_RETURN(std::byte* const memory, host->TakeArray<std::byte>(bytes));
+  return std::span<std::byte>(memory, bytes);
 }
 
 KvShape KvShapeOf(const ModelConfig& config, KvFormat format) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "lib/backend/backend.h"
 #include "lib/base/status.h"
@@ -36,6 +37,11 @@ struct MemoryRequest {
 
 // The buffers of the largest step of a plan.
 DecoderLimits DecoderLimitsOf(const MemoryPlan& plan);
+
+// The memory of the recorder of steps, from `host`.
+absl::StatusOr<std::span<std::byte>> TakeStepRecord(const ModelConfig& config,
+                                                    const MemoryPlan& plan, const Backend& backend,
+                                                    Arena* host);
 
 KvShape KvShapeOf(const ModelConfig& config, KvFormat format);
 

@@ -77,21 +77,42 @@ StepLimits Decoder::WorkspaceLimits(const ModelConfig& config, const DecoderLimi
 }
 
 Decoder::Decoder(const ModelConfig& config, ActivationFormat activation_format,
-                 DecoderWeights weights, DecoderBuffers buffers, KvCache cache)
+                 DecoderWeights weights, DecoderBuffers buffers, KvCache cache,
+                 std::unique_ptr<StepRecorder> recorder)
     : config_(config),
       activation_format_(activation_format),
       weights_(std::move(weights)),
       buffers_(buffers),
       cache_(cache),
-      rotary_(config) {}
+      rotary_(config),
+      recorder_(std::move(recorder)) {}
 
 absl::StatusOr<StepOutput> Decoder::Forward(Backend& backend, const StepContext& context,
                                             const StepInput& input) {
-  const int64_t rows = input.batch.rows();
-  // A step that ended early may still be reading angles and draws.
+  const auto room = static_cast<size_t>(buffers_.max_logits);
+  const size_t drawn = input.drawn_rows.size();
+  if (input.logit_rows.size() > room || drawn > (buffers_.draws == nullptr ? 0 : room) ||
+      input.draws.size() != drawn) {
+    return absl::InternalError("more logits asked for than a step can give");
+  }
+  // A step that ended early may still be reading its numbers, angles and draws.
   if (!waited_) LLMCORE_RETURN_IF_ERROR(backend.Synchronize());
   waited_ = false;
   rotary_.Fill(input.batch, buffers_.cos_sin);
+  std::copy(input.draws.begin(), input.draws.end(), buffers_.draws);
+  LLMCORE_RETURN_IF_ERROR(RunStep(recorder_.get(), context,
+                                  {weights_.embedding.shape.rows, cache_, input},
+                                  [&] { return Operations(backend, context, input); }));
+  LLMCORE_RETURN_IF_ERROR(backend.Synchronize());
+  waited_ = true;
+  return StepOutput{
+      {buffers_.logits, input.logit_rows.size() * static_cast<size_t>(config_.vocab_size)},
+      {buffers_.tokens, drawn}};
+}
+
+absl::Status Decoder::Operations(Backend& backend, const StepContext& context,
+                                 const StepInput& input) {
+  const int64_t rows = input.batch.rows();
   LLMCORE_RETURN_IF_ERROR(
       Embed(backend, context,
             {weights_.embedding, input.tokens, {buffers_.hidden, rows, config_.hidden_size}}));
@@ -99,12 +120,7 @@ absl::StatusOr<StepOutput> Decoder::Forward(Backend& backend, const StepContext&
     LLMCORE_RETURN_IF_ERROR(AttentionBlock(backend, context, input, layer));
     LLMCORE_RETURN_IF_ERROR(MlpBlock(backend, context, rows, layer));
   }
-  LLMCORE_RETURN_IF_ERROR(Head(backend, context, input));
-  LLMCORE_RETURN_IF_ERROR(backend.Synchronize());
-  waited_ = true;
-  return StepOutput{
-      {buffers_.logits, input.logit_rows.size() * static_cast<size_t>(config_.vocab_size)},
-      {buffers_.tokens, input.drawn_rows.size()}};
+  return Head(backend, context, input);
 }
 
 // hidden += out(attention(rope(qkv(norm(hidden)))))
@@ -158,18 +174,12 @@ absl::Status Decoder::MlpBlock(Backend& backend, const StepContext& context, int
 }
 
 absl::Status Decoder::Head(Backend& backend, const StepContext& context, const StepInput& input) {
-  const auto room = static_cast<size_t>(buffers_.max_logits);
-  const size_t drawn = input.drawn_rows.size();
-  if (input.logit_rows.size() > room || drawn > (buffers_.draws == nullptr ? 0 : room) ||
-      input.draws.size() != drawn) {
-    return absl::InternalError("more logits asked for than a step can give");
-  }
   // Logits that nobody else asks for stay on the device.
-  if (drawn > 0) {
-    std::copy(input.draws.begin(), input.draws.end(), buffers_.draws);
+  if (!input.drawn_rows.empty()) {
     LLMCORE_RETURN_IF_ERROR(
         Logits(backend, context, input, input.drawn_rows, buffers_.drawn_logits));
-    const Matrix logits{buffers_.drawn_logits, static_cast<int64_t>(drawn), config_.vocab_size};
+    const auto drawn = static_cast<int64_t>(input.drawn_rows.size());
+    const Matrix logits{buffers_.drawn_logits, drawn, config_.vocab_size};
     LLMCORE_RETURN_IF_ERROR(Sample(backend, context, {logits, buffers_.draws, buffers_.tokens}));
   }
   if (input.logit_rows.empty()) return absl::OkStatus();

@@ -4,6 +4,7 @@
 #define LLMCORE_LIB_MODEL_DECODER_H_
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "lib/backend/backend.h"
@@ -44,16 +45,6 @@ struct DecoderBuffers {
   DrawnToken* tokens = nullptr;  // [max_logits]
 };
 
-struct StepInput {
-  std::span<const int32_t> tokens;  // [rows]
-  Batch batch;
-  // Rows whose logits are wanted, and rows that tokens are drawn from, each as its draw says: each
-  // at most max_logits.
-  std::span<const int32_t> logit_rows;
-  std::span<const int32_t> drawn_rows;
-  std::span<const TokenDraw> draws;  // [drawn_rows.size()]
-};
-
 // Valid until the next step.
 struct StepOutput {
   std::span<const float> logits;       // [logit_rows.size(), vocabulary]
@@ -69,16 +60,21 @@ class Decoder {
   // What Backend::WorkspaceBytes needs to know.
   static StepLimits WorkspaceLimits(const ModelConfig& config, const DecoderLimits& limits);
 
+  // `recorder`: Backend::CreateStepRecorder, may be NULL.
   Decoder(const ModelConfig& config, ActivationFormat activation_format, DecoderWeights weights,
-          DecoderBuffers buffers, KvCache cache);
+          DecoderBuffers buffers, KvCache cache, std::unique_ptr<StepRecorder> recorder);
 
-  // Runs a step: writes K and V of its rows to the cache, and waits once, for what is wanted.
+  // Runs a step: writes K and V of its rows to the cache, and waits once, for what is wanted: at
+  // most max_logits of each kind.
   absl::StatusOr<StepOutput> Forward(Backend& backend, const StepContext& context,
                                      const StepInput& input);
 
   const KvCache& cache() const { return cache_; }
 
  private:
+  // All operations of a step. What differs between steps of one shape comes from `input` and from
+  // `buffers_` alone: StepRecorder::Run.
+  absl::Status Operations(Backend& backend, const StepContext& context, const StepInput& input);
   absl::Status AttentionBlock(Backend& backend, const StepContext& context, const StepInput& input,
                               int32_t layer);
   absl::Status MlpBlock(Backend& backend, const StepContext& context, int64_t rows, int32_t layer);
@@ -92,6 +88,7 @@ class Decoder {
   const DecoderBuffers buffers_;
   const KvCache cache_;
   const RotaryTable rotary_;
+  const std::unique_ptr<StepRecorder> recorder_;
   bool waited_ = true;  // for the last step: what the host lent it is free
 };
 

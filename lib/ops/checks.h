@@ -2,6 +2,9 @@
 #ifndef LLMCORE_LIB_OPS_CHECKS_H_
 #define LLMCORE_LIB_OPS_CHECKS_H_
 
+#include <cmath>
+#include <span>
+
 #include "absl/strings/str_cat.h"
 #include "lib/backend/backend.h"
 #include "lib/base/status.h"
@@ -39,6 +42,34 @@ inline absl::Status CheckBatch(absl::string_view operation, const Batch& batch,
       const int32_t block = batch.block_table[row + static_cast<size_t>(b)];
       LLMCORE_CHECK_SHAPE(operation, block >= 0 && block < cache.blocks);
     }
+  }
+  return absl::OkStatus();
+}
+
+inline absl::Status CheckTokens(std::span<const int32_t> tokens, int64_t vocabulary) {
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= vocabulary) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("token ", token, " is outside the vocabulary of ", vocabulary, " entries"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Of `count` that there are.
+inline absl::Status CheckRows(absl::string_view operation, std::span<const int32_t> rows,
+                              int64_t count) {
+  for (const int32_t row : rows) LLMCORE_CHECK_SHAPE(operation, row >= 0 && row < count);
+  return absl::OkStatus();
+}
+
+inline absl::Status CheckDraws(absl::string_view operation, std::span<const TokenDraw> draws) {
+  for (const TokenDraw& draw : draws) {
+    LLMCORE_CHECK_SHAPE(operation, draw.temperature >= 0 && std::isfinite(draw.temperature));
+    LLMCORE_CHECK_SHAPE(operation, draw.top_k >= 0);
+    LLMCORE_CHECK_SHAPE(operation, draw.top_p >= 0 && draw.top_p <= 1);
+    LLMCORE_CHECK_SHAPE(operation, draw.least_score <= 0);
+    LLMCORE_CHECK_SHAPE(operation, draw.uniform >= 0 && draw.uniform < 1);
   }
   return absl::OkStatus();
 }

@@ -9,12 +9,7 @@ absl::Status Embed(Backend& backend, const StepContext& context, const EmbedPara
   LLMCORE_CHECK_SHAPE("embed", table.kind == WeightKind::kPlain);
   LLMCORE_CHECK_SHAPE("embed", params.out.columns == table.columns);
   LLMCORE_CHECK_SHAPE("embed", params.out.rows == static_cast<int64_t>(params.tokens.size()));
-  for (const int32_t token : params.tokens) {
-    if (token < 0 || token >= table.rows) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("token ", token, " is outside the vocabulary of ", table.rows, " entries"));
-    }
-  }
+  LLMCORE_RETURN_IF_ERROR(CheckTokens(params.tokens, table.rows));
   return Traced(
       context.trace, [&] { return WorkOf(backend, params); },
       [&] { return backend.Embed(context, params); });

@@ -4,6 +4,7 @@
 #ifndef LLMCORE_LIB_OPS_OPS_H_
 #define LLMCORE_LIB_OPS_OPS_H_
 
+#include "absl/functional/function_ref.h"
 #include "lib/backend/backend.h"
 #include "lib/base/status.h"
 
@@ -24,6 +25,16 @@ absl::Status CopyBlocks(Backend& backend, const StepContext& context,
 absl::Status SwapBlocks(Backend& backend, const StepContext& context,
                         const SwapBlocksParams& params);
 absl::Status Sample(Backend& backend, const StepContext& context, const SampleParams& params);
+
+struct StepParams {
+  int64_t vocabulary = 0;  // that tokens are of
+  KvCache cache;
+  StepInput input;
+};
+// Runs a step by `recorder`, or without one as `operations` does it. A recorder may not need its
+// operations, so what they would check of its input is checked here.
+absl::Status RunStep(StepRecorder* recorder, const StepContext& context, const StepParams& params,
+                     absl::FunctionRef<absl::Status()> operations);
 
 }  // namespace llmcore::core
 

@@ -55,10 +55,7 @@ absl::StatusOr<SampledToken> Sampler::Sample(const SampleInput& input) {
   FindTopLogprobs(input.logits, log_sum, top);
   result.top = top;
 
-  std::copy(input.logits.begin(), input.logits.end(), logits_.begin());
-  ApplyLogitBias(input.params->logit_bias, logits_);
-  ApplyPenalties(input);
-  result.id = Draw(*input.params, input.key);
+  result.id = Draw(*input.params, input.key, Processed(input));
   if (result.id < 0) {
     return absl::InvalidArgumentError("logit_bias and penalties forbid every token");
   }
@@ -67,27 +64,34 @@ absl::StatusOr<SampledToken> Sampler::Sample(const SampleInput& input) {
   return result;
 }
 
-void Sampler::ApplyPenalties(const SampleInput& input) {
+// The logits with bias and penalties: a copy only where there are any.
+std::span<const float> Sampler::Processed(const SampleInput& input) {
   const SamplingParams& params = *input.params;
-  if (params.repetition_penalty != 1) {
+  const bool repetition = params.repetition_penalty != 1;
+  const bool frequency = params.frequency_penalty != 0 || params.presence_penalty != 0;
+  if (params.logit_bias.empty() && !repetition && !frequency) return input.logits;
+  std::copy(input.logits.begin(), input.logits.end(), logits_.begin());
+  ApplyLogitBias(params.logit_bias, logits_);
+  if (repetition) {
     ApplyRepetitionPenalty(params.repetition_penalty, input.history, counts_, logits_);
   }
-  if (params.frequency_penalty != 0 || params.presence_penalty != 0) {
+  if (frequency) {
     ApplyFrequencyAndPresencePenalties(params.frequency_penalty, params.presence_penalty,
                                        input.history.last(input.generated_count), counts_, logits_);
   }
+  return logits_;
 }
 
 // -1 when no token is possible.
-int32_t Sampler::Draw(const SamplingParams& params, const DrawKey& key) {
+int32_t Sampler::Draw(const SamplingParams& params, const DrawKey& key,
+                      std::span<const float> logits) {
   if (params.temperature == 0) {
-    const float largest = MaxLogit(logits_);
+    const float largest = MaxLogit(logits);
     if (largest == -kInfinity) return -1;
-    return static_cast<int32_t>(std::find(logits_.begin(), logits_.end(), largest) -
-                                logits_.begin());
+    return static_cast<int32_t>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
   }
   Candidates candidates{logits_.data(), ids_.data(), weights_.data(), scores_.data(), 0};
-  GatherCandidates(logits_, &candidates);
+  GatherCandidates(logits, &candidates);
   if (candidates.size == 0) return -1;
   ApplyTemperature(params.temperature, &candidates);
   if (params.top_k > 0) KeepTopK(params.top_k, &candidates);

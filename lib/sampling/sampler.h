@@ -50,8 +50,8 @@ class Sampler {
 
  private:
   absl::Status Check(const SampleInput& input) const;
-  void ApplyPenalties(const SampleInput& input);
-  int32_t Draw(const SamplingParams& params, const DrawKey& key);
+  std::span<const float> Processed(const SampleInput& input);
+  int32_t Draw(const SamplingParams& params, const DrawKey& key, std::span<const float> logits);
 
   std::vector<float> logits_;
   std::vector<int32_t> ids_;

@@ -143,6 +143,48 @@ TEST_F(CudaBackendTest, ATokenIsSixLaunchesALayerAndWaitsOnce) {
   EXPECT_EQ(cuda_emulator::Waits() - waits, 1);  // for the logits
 }
 
+// Blocks go to the host and come back in the order of the stream: whoever reads them waits, once.
+TEST_F(CudaBackendTest, SwappingWaitsForNothing) {
+  const auto backend = CreateCudaBackend(0);
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  SwapBlocksParams params;
+  params.cache = {{KvFormat::kF32, 3, 2, 8, 16}, nullptr, 4};
+  const uint64_t bytes = (*backend)->KvBlockBytes(params.cache.shape);
+  const auto cache = (*backend)->Allocate(bytes * 3 * 4);
+  const auto host = (*backend)->AllocateHost(bytes * 3 * 2);
+  ASSERT_TRUE(cache.ok() && host.ok());
+  std::vector<std::byte> values(bytes * 3 * 4);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<std::byte>(i * 31 / 7);
+  ASSERT_TRUE((*backend)->CopyToDevice((*cache)->data(), values).ok());
+  params.cache.data = (*cache)->data();
+  params.host = static_cast<std::byte*>((*host)->data());
+  params.host_places = 2;
+  const std::vector<int32_t> out = {3, 1};
+  const std::vector<int32_t> in = {0, 2};
+  const std::vector<int32_t> places = {1, 0};
+  params.places = places;
+  const int64_t waits = cuda_emulator::Waits();
+  params.blocks = out;
+  ASSERT_TRUE((*backend)->SwapBlocks({}, params).ok());
+  params.direction = SwapBlocksParams::Direction::kIn;
+  params.blocks = in;
+  ASSERT_TRUE((*backend)->SwapBlocks({}, params).ok());
+  EXPECT_EQ(cuda_emulator::Waits(), waits);
+  std::vector<std::byte> swapped(values.size());
+  ASSERT_TRUE((*backend)->CopyToHost(swapped, (*cache)->data()).ok());
+  for (size_t layer = 0; layer < 3; ++layer) {
+    for (size_t i = 0; i < 2; ++i) {
+      const auto block = [&](std::vector<std::byte>& of, int32_t index) {
+        const auto at = (layer * 4 + static_cast<size_t>(index)) * bytes;
+        return std::vector<std::byte>(of.begin() + static_cast<ptrdiff_t>(at),
+                                      of.begin() + static_cast<ptrdiff_t>(at + bytes));
+      };
+      EXPECT_EQ(block(swapped, in[i]), block(values, out[i])) << layer;
+      EXPECT_EQ(block(swapped, out[i]), block(values, out[i])) << layer;
+    }
+  }
+}
+
 TEST_F(CudaBackendTest, ThePlanIsTheAllocation) {
   const uint64_t before = cuda_emulator::AllocatedBytes();
   (void)cuda_emulator::MostPinnedBytes();

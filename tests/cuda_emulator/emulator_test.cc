@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "cuda/kernels/common/launch.cuh"
@@ -511,6 +512,185 @@ TEST_F(EmulatorTest, CopiesPastAnAllocationAreRefused) {
             cudaErrorInvalidValue);
   EXPECT_EQ(cudaMemcpyAsync(host.data(), data + 4, 20, cudaMemcpyDefault, stream_),
             cudaErrorInvalidValue);
+}
+
+// ---- Graphs ------------------------------------------------------------------------------------
+
+struct AddParams {
+  float* out;
+  const float* in;
+  float value;
+};
+__global__ void Add(const AddParams p) {
+  *p.out += *p.in + p.value;
+}
+
+// What a test captures, and the graph that comes of it.
+class EmulatorGraphTest : public EmulatorTest {
+ protected:
+  void SetUp() override {
+    EmulatorTest::SetUp();
+    graphs_ = cuda_emulator::Graphs();
+    out_ = Upload(std::vector<float>(1, 0.0f));
+    in_ = Upload(std::vector<float>(1, 0.0f));
+    void* pinned = nullptr;
+    ASSERT_EQ(cudaHostAlloc(&pinned, sizeof(float), cudaHostAllocDefault), cudaSuccess);
+    pinned_ = static_cast<float*>(pinned);
+  }
+  void TearDown() override {
+    if (exec_ != nullptr) (void)cudaGraphExecDestroy(exec_);
+    EXPECT_EQ(cuda_emulator::Graphs(), graphs_);
+    (void)cudaFreeHost(pinned_);
+    EmulatorTest::TearDown();
+  }
+
+  void Begin() {
+    ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  }
+  cudaError_t LaunchAdd(float value) {
+    return Launch(Add, dim3(1), dim3(1), 0, stream_, AddParams{out_, in_, value});
+  }
+  void End() {
+    cudaGraph_t graph = nullptr;
+    ASSERT_EQ(cudaStreamEndCapture(stream_, &graph), cudaSuccess);
+    ASSERT_EQ(cudaGraphInstantiate(&exec_, graph, 0), cudaSuccess);
+    ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  }
+  // Ends a capture that `error` has spoiled, after which the stream is as it was.
+  void ExpectSpoiled() {
+    EXPECT_EQ(LaunchAdd(1), cudaErrorStreamCaptureInvalidated);
+    cudaGraph_t graph = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureInvalidated);
+    EXPECT_EQ(graph, nullptr);
+    EXPECT_EQ(LaunchAdd(4), cudaSuccess);
+    EXPECT_EQ(Download(out_, 1)[0], 4.0f);
+  }
+
+  cudaGraphExec_t exec_ = nullptr;
+  float* out_ = nullptr;
+  const float* in_ = nullptr;
+  float* pinned_ = nullptr;
+  int64_t graphs_ = 0;
+};
+
+TEST_F(EmulatorGraphTest, WhatIsCapturedRunsAtEachLaunchAndNotBefore) {
+  const int64_t launches = cuda_emulator::Launches();
+  const int64_t nodes = cuda_emulator::GraphNodes();
+  const int64_t launched = cuda_emulator::GraphLaunches();
+  Begin();
+  ASSERT_EQ(LaunchAdd(1), cudaSuccess);
+  ASSERT_EQ(LaunchAdd(2), cudaSuccess);
+  End();
+  EXPECT_EQ(Download(out_, 1)[0], 0.0f);
+  EXPECT_EQ(cuda_emulator::Launches(), launches);
+  for (int i = 1; i <= 3; ++i) ASSERT_EQ(cudaGraphLaunch(exec_, stream_), cudaSuccess);
+  EXPECT_EQ(Download(out_, 1)[0], 9.0f);
+  EXPECT_EQ(cuda_emulator::GraphLaunches() - launched, 3);
+  EXPECT_EQ(cuda_emulator::GraphNodes() - nodes, 6);
+}
+
+// The fault that a backend must not make: a number of a step that is an argument is that of the
+// step which was captured.
+TEST_F(EmulatorGraphTest, ArgumentsAreThoseOfTheCapture) {
+  AddParams params = {out_, in_, 1};
+  Begin();
+  ASSERT_EQ(Launch(Add, dim3(1), dim3(1), 0, stream_, params), cudaSuccess);
+  End();
+  params.value = 100;
+  ASSERT_EQ(cudaGraphLaunch(exec_, stream_), cudaSuccess);
+  EXPECT_EQ(Download(out_, 1)[0], 1.0f);
+}
+
+TEST_F(EmulatorGraphTest, CopiesReadWhatIsThereWhenTheyRun) {
+  *pinned_ = 1;
+  Begin();
+  ASSERT_EQ(
+      cudaMemcpyAsync(const_cast<float*>(in_), pinned_, sizeof(float), cudaMemcpyDefault, stream_),
+      cudaSuccess);
+  ASSERT_EQ(LaunchAdd(0), cudaSuccess);
+  End();
+  *pinned_ = 5;
+  ASSERT_EQ(cudaGraphLaunch(exec_, stream_), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  *pinned_ = 7;
+  ASSERT_EQ(cudaGraphLaunch(exec_, stream_), cudaSuccess);
+  // A host that does not wait before it writes: the launch reads what it should not.
+  *pinned_ = 30;
+  EXPECT_EQ(Download(out_, 1)[0], 35.0f);
+}
+
+TEST_F(EmulatorGraphTest, WaitingSpoilsACapture) {
+  Begin();
+  ASSERT_EQ(LaunchAdd(1), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorStreamCaptureUnsupported);
+  ExpectSpoiled();
+}
+
+TEST_F(EmulatorGraphTest, AllocatingAndFreeingSpoilACapture) {
+  void* data = nullptr;
+  Begin();
+  EXPECT_EQ(cudaMalloc(&data, 16), cudaErrorStreamCaptureUnsupported);
+  ExpectSpoiled();
+  Begin();
+  EXPECT_EQ(cudaFreeHost(pinned_), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(LaunchAdd(1), cudaErrorStreamCaptureInvalidated);
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureInvalidated);
+}
+
+// Such memory may be gone when the graph runs.
+TEST_F(EmulatorGraphTest, MemoryOfTheHostItselfSpoilsACapture) {
+  float value = 1;
+  Begin();
+  EXPECT_EQ(
+      cudaMemcpyAsync(const_cast<float*>(in_), &value, sizeof value, cudaMemcpyDefault, stream_),
+      cudaErrorStreamCaptureUnsupported);
+  ExpectSpoiled();
+}
+
+TEST_F(EmulatorGraphTest, OtherThreadsGoOnDuringACapture) {
+  Begin();
+  std::thread([] {
+    void* data = nullptr;
+    EXPECT_EQ(cudaMalloc(&data, 16), cudaSuccess);
+    EXPECT_EQ(cudaFree(data), cudaSuccess);
+  }).join();
+  std::thread([this] {
+    cudaGraph_t graph = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureWrongThread);
+  }).join();
+  ASSERT_EQ(LaunchAdd(1), cudaSuccess);
+  End();
+  ASSERT_EQ(cudaGraphLaunch(exec_, stream_), cudaSuccess);
+  EXPECT_EQ(Download(out_, 1)[0], 1.0f);
+}
+
+TEST_F(EmulatorGraphTest, CapturesBeginAndEndOnce) {
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureUnmatched);
+  Begin();
+  EXPECT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal),
+            cudaErrorIllegalState);
+  End();
+  ASSERT_EQ(cudaGraphLaunch(exec_, stream_), cudaSuccess);  // of nothing
+  EXPECT_EQ(Download(out_, 1)[0], 0.0f);
+}
+
+TEST_F(EmulatorGraphTest, AFaultInAGraphBreaksTheDevice) {
+  Begin();
+  ASSERT_EQ(Launch(Overrun, dim3(1), dim3(1), 0, stream_, Buffers{nullptr, out_, 1, 1}),
+            cudaSuccess);
+  End();
+  const auto run = [this] {
+    const cudaError_t error = cudaGraphLaunch(exec_, stream_);
+    return error != cudaSuccess ? error : cudaStreamSynchronize(stream_);
+  };
+  if (kAddressSanitizer) {
+    EXPECT_DEATH((void)run(), "AddressSanitizer");
+    return;
+  }
+  EXPECT_EQ(run(), cudaErrorLaunchFailure);
+  EXPECT_EQ(cudaGraphLaunch(exec_, stream_), cudaErrorLaunchFailure);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "tests/cuda_emulator/launch.h"
@@ -34,6 +35,7 @@ struct Work {
   const void* from = nullptr;
   int value = 0;
   size_t bytes = 0;
+  size_t more = 0;  // bytes behind the struct: a launch's arguments, or what a copy took along
 };
 
 struct Allocation {
@@ -55,6 +57,10 @@ struct Device {
   uint64_t seed = 1;
   int64_t calls = 0;
   int64_t launches = 0;
+  int64_t graph_launches = 0;
+  int64_t graph_nodes = 0;
+  int64_t captures = 0;
+  int64_t graphs = 0;
   int64_t waits = 0;
   int64_t fail_at = -1;
   cudaError_t failure = cudaSuccess;
@@ -149,11 +155,13 @@ cudaError_t RunWork(Device& device, const Work& work) {
 }
 
 void RunAllStreams(Device& device);
+cudaError_t RefuseInCapture(Device& device);
 
 cudaError_t Allocate(void** data, size_t bytes, bool on_host) {
   Device& device = TheDevice();
   const std::lock_guard<std::mutex> lock(device.mutex);
   if (const cudaError_t error = Begin(device); error != cudaSuccess) return error;
+  if (const cudaError_t error = RefuseInCapture(device); error != cudaSuccess) return error;
   const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   if (bytes > kDeviceBytes || device.allocated + bytes > kDeviceBytes) {
     return Refuse(device, cudaErrorMemoryAllocation);
@@ -174,6 +182,7 @@ cudaError_t Free(void* data, bool on_host) {
   Device& device = TheDevice();
   const std::lock_guard<std::mutex> lock(device.mutex);
   ++device.calls;  // freeing goes on after a fault, so that nothing leaks here
+  if (const cudaError_t error = RefuseInCapture(device); error != cudaSuccess) return error;
   RunAllStreams(
       device);  // freeing waits for what may use the memory; nothing of a broken device runs
   if (data == nullptr) return device.sticky;
@@ -191,18 +200,53 @@ cudaError_t Free(void* data, bool on_host) {
 
 }  // namespace
 
-class Stream {
+// A list of work, and its end.
+class WorkList {
  public:
+  WorkList() = default;
+  WorkList(const WorkList&) = delete;
+  WorkList& operator=(const WorkList&) = delete;
+  ~WorkList() {
+    while (Work* work = Pop()) std::free(work);
+  }
+
+  Work* first() const { return first_; }
   void Add(Work* work) {
     *end_ = work;
     end_ = &work->next;
   }
+  Work* Pop() {
+    Work* work = first_;
+    if (work == nullptr) return nullptr;
+    first_ = work->next;
+    if (first_ == nullptr) end_ = &first_;
+    return work;
+  }
+  // Adds a copy of each of the others. False when there is no memory for all of them.
+  bool AddCopiesOf(const WorkList& other);
+
+ private:
+  Work* first_ = nullptr;
+  Work** end_ = &first_;
+};
+
+class Graph {
+ public:
+  WorkList nodes;
+};
+class GraphExec {
+ public:
+  WorkList nodes;
+};
+
+class Stream {
+ public:
+  // To the stream, or to what it captures.
+  void Add(Work* work) { (capture_ != nullptr ? capture_->nodes : queue_).Add(work); }
+
   cudaError_t Run(Device& device) {
     cudaError_t error = device.sticky;
-    while (first_ != nullptr) {
-      Work* work = first_;
-      first_ = work->next;
-      if (first_ == nullptr) end_ = &first_;
+    while (Work* work = queue_.Pop()) {
       if (error == cudaSuccess) error = device.sticky = RunWork(device, *work);
       std::free(work);
     }
@@ -210,9 +254,35 @@ class Stream {
     return error;
   }
 
+  cudaError_t Launch(Device& device, const GraphExec& exec) {
+    WorkList copies;
+    if (!copies.AddCopiesOf(exec.nodes)) return Refuse(device, cudaErrorMemoryAllocation);
+    while (Work* work = copies.Pop()) {
+      work->next = nullptr;
+      if (work->kind == Work::Kind::kLaunch) work->grid.seed = ++device.seed;
+      ++device.graph_nodes;
+      queue_.Add(work);
+    }
+    ++device.graph_launches;
+    return cudaSuccess;
+  }
+
+  bool captures() const { return capture_ != nullptr; }
+  bool CapturesOf(std::thread::id thread) const { return captures() && thread_ == thread; }
+  bool invalidated() const { return invalidated_; }
+  void Invalidate() { invalidated_ = true; }
+  void BeginCapture() {
+    capture_ = new Graph;
+    thread_ = std::this_thread::get_id();
+    invalidated_ = false;
+  }
+  Graph* EndCapture() { return std::exchange(capture_, nullptr); }
+
  private:
-  Work* first_ = nullptr;
-  Work** end_ = &first_;
+  WorkList queue_;
+  Graph* capture_ = nullptr;
+  std::thread::id thread_;  // that captures
+  bool invalidated_ = false;
 };
 
 namespace {
@@ -223,10 +293,51 @@ void RunAllStreams(Device& device) {
 
 Work* NewWork(size_t more) {
   void* memory = std::malloc(sizeof(Work) + more);
-  return memory == nullptr ? nullptr : new (memory) Work;
+  if (memory == nullptr) return nullptr;
+  Work* work = new (memory) Work;
+  work->more = more;
+  return work;
+}
+
+Work* CopyOf(const Work& work) {
+  Work* copy = NewWork(work.more);
+  if (copy == nullptr) return nullptr;
+  *copy = work;
+  copy->next = nullptr;
+  std::memcpy(static_cast<void*>(copy + 1), static_cast<const void*>(&work + 1), work.more);
+  if (work.kind == Work::Kind::kLaunch) copy->kernel.arguments = copy + 1;
+  return copy;
+}
+
+// What would wait, allocate or free is not for a thread that captures, and spoils the capture.
+cudaError_t RefuseInCapture(Device& device) {
+  for (Stream* stream : device.streams) {
+    if (!stream->CapturesOf(std::this_thread::get_id())) continue;
+    stream->Invalidate();
+    return Refuse(device, cudaErrorStreamCaptureUnsupported);
+  }
+  return cudaSuccess;
+}
+
+// Whether work may be added to `stream`: a spoiled capture takes no more.
+cudaError_t BeginWork(Device& device, const Stream& stream) {
+  if (const cudaError_t error = Begin(device); error != cudaSuccess) return error;
+  if (stream.captures() && stream.invalidated()) {
+    return Refuse(device, cudaErrorStreamCaptureInvalidated);
+  }
+  return cudaSuccess;
 }
 
 }  // namespace
+
+bool WorkList::AddCopiesOf(const WorkList& other) {
+  for (const Work* work = other.first(); work != nullptr; work = work->next) {
+    Work* copy = CopyOf(*work);
+    if (copy == nullptr) return false;
+    Add(copy);
+  }
+  return true;
+}
 
 std::string LastFault() {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
@@ -264,6 +375,26 @@ int64_t Calls() {
 int64_t Launches() {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
   return TheDevice().launches;
+}
+
+int64_t GraphLaunches() {
+  const std::lock_guard<std::mutex> lock(TheDevice().mutex);
+  return TheDevice().graph_launches;
+}
+
+int64_t GraphNodes() {
+  const std::lock_guard<std::mutex> lock(TheDevice().mutex);
+  return TheDevice().graph_nodes;
+}
+
+int64_t Captures() {
+  const std::lock_guard<std::mutex> lock(TheDevice().mutex);
+  return TheDevice().captures;
+}
+
+int64_t Graphs() {
+  const std::lock_guard<std::mutex> lock(TheDevice().mutex);
+  return TheDevice().graphs;
 }
 
 int64_t Waits() {
@@ -337,7 +468,8 @@ cudaError_t QueueLaunch(const cudaLaunchConfig_t& config, const void* kernel,
                         void (*call)(const void*), const void* closure, size_t bytes) {
   Device& device = TheDevice();
   const std::lock_guard<std::mutex> lock(device.mutex);
-  if (const cudaError_t error = Begin(device); error != cudaSuccess) return error;
+  if (const cudaError_t error = BeginWork(device, *config.stream); error != cudaSuccess)
+    return error;
   const dim3 g = config.gridDim;
   const dim3 b = config.blockDim;
   const auto limit = device.shared_limits.find(kernel);
@@ -355,13 +487,14 @@ cudaError_t QueueLaunch(const cudaLaunchConfig_t& config, const void* kernel,
   std::memcpy(static_cast<void*>(work + 1), closure, bytes);
   work->kernel = {call, work + 1, ""};
   work->grid = {{g.x, g.y, g.z}, {b.x, b.y, b.z}, config.dynamicSmemBytes, ++device.seed};
+  if (!config.stream->captures()) ++device.launches;
   config.stream->Add(work);
-  ++device.launches;
   return cudaSuccess;
 }
 
 }  // namespace cuda_emulator
 
+using cuda_emulator::Device;
 using cuda_emulator::TheDevice;
 
 const char* cudaGetErrorName(cudaError_t error) {
@@ -384,6 +517,16 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorIllegalAddress";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorIllegalState:
+      return "cudaErrorIllegalState";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureUnmatched:
+      return "cudaErrorStreamCaptureUnmatched";
+    case cudaErrorStreamCaptureWrongThread:
+      return "cudaErrorStreamCaptureWrongThread";
   }
   return "unknown";
 }
@@ -468,7 +611,10 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
                             cudaStream_t stream) {
   using cuda_emulator::Work;
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
-  if (const cudaError_t error = Begin(TheDevice()); error != cudaSuccess) return error;
+  if (const cudaError_t error = cuda_emulator::BeginWork(TheDevice(), *stream);
+      error != cudaSuccess) {
+    return error;
+  }
   if (Overruns(TheDevice(), to, bytes) || Overruns(TheDevice(), from, bytes)) {
     return Refuse(TheDevice(), cudaErrorInvalidValue);
   }
@@ -476,6 +622,10 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   // read now, and what goes there is written now.
   const bool from_host = !BytesLeft(TheDevice(), from).has_value();
   const bool to_host = !BytesLeft(TheDevice(), to).has_value();
+  // A copy of a graph reads and writes memory when it is run, which the host's own may not outlive.
+  if (stream->captures() && (from_host || to_host)) {
+    return cuda_emulator::RefuseInCapture(TheDevice());
+  }
   Work* work = cuda_emulator::NewWork(from_host ? bytes : 0);
   if (work == nullptr) return Refuse(TheDevice(), cudaErrorMemoryAllocation);
   if (from_host && bytes > 0) from = std::memcpy(static_cast<void*>(work + 1), from, bytes);
@@ -490,7 +640,10 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
   using cuda_emulator::Work;
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
-  if (const cudaError_t error = Begin(TheDevice()); error != cudaSuccess) return error;
+  if (const cudaError_t error = cuda_emulator::BeginWork(TheDevice(), *stream);
+      error != cudaSuccess) {
+    return error;
+  }
   if (Overruns(TheDevice(), to, bytes)) return Refuse(TheDevice(), cudaErrorInvalidValue);
   Work* work = cuda_emulator::NewWork(0);
   if (work == nullptr) return Refuse(TheDevice(), cudaErrorMemoryAllocation);
@@ -514,6 +667,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
   ++TheDevice().calls;
   stream->Run(TheDevice());
+  delete stream->EndCapture();
   std::vector<cuda_emulator::Stream*>& streams = TheDevice().streams;
   streams.erase(std::find(streams.begin(), streams.end(), stream));
   delete stream;
@@ -523,6 +677,84 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard<std::mutex> lock(TheDevice().mutex);
   if (const cudaError_t error = Begin(TheDevice()); error != cudaSuccess) return error;
+  if (stream->captures()) {
+    stream->Invalidate();
+    return Refuse(TheDevice(), cudaErrorStreamCaptureUnsupported);
+  }
   ++TheDevice().waits;
   return stream->Run(TheDevice());
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const std::lock_guard<std::mutex> lock(TheDevice().mutex);
+  if (const cudaError_t error = Begin(TheDevice()); error != cudaSuccess) return error;
+  if (stream->captures()) return Refuse(TheDevice(), cudaErrorIllegalState);
+  stream->BeginCapture();
+  return cudaSuccess;
+}
+
+// Ends the capture whatever it returns, but for another thread's.
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  Device& device = TheDevice();
+  const std::lock_guard<std::mutex> lock(device.mutex);
+  *graph = nullptr;
+  cudaError_t error = Begin(device);
+  if (!stream->captures()) {
+    return error != cudaSuccess ? error : Refuse(device, cudaErrorStreamCaptureUnmatched);
+  }
+  if (!stream->CapturesOf(std::this_thread::get_id())) {
+    return Refuse(device, cudaErrorStreamCaptureWrongThread);
+  }
+  if (error == cudaSuccess && stream->invalidated()) {
+    error = Refuse(device, cudaErrorStreamCaptureInvalidated);
+  }
+  cudaGraph_t captured = stream->EndCapture();
+  if (error != cudaSuccess) {
+    delete captured;
+    return error;
+  }
+  ++device.captures;
+  ++device.graphs;
+  *graph = captured;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  Device& device = TheDevice();
+  const std::lock_guard<std::mutex> lock(device.mutex);
+  if (const cudaError_t error = Begin(device); error != cudaSuccess) return error;
+  auto* made = new cuda_emulator::GraphExec;
+  if (!made->nodes.AddCopiesOf(graph->nodes)) {
+    delete made;
+    return Refuse(device, cudaErrorMemoryAllocation);
+  }
+  ++device.graphs;
+  *exec = made;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  Device& device = TheDevice();
+  const std::lock_guard<std::mutex> lock(device.mutex);
+  if (const cudaError_t error = Begin(device); error != cudaSuccess) return error;
+  if (stream->captures()) return Refuse(device, cudaErrorStreamCaptureUnsupported);
+  return stream->Launch(device, *exec);
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  Device& device = TheDevice();
+  const std::lock_guard<std::mutex> lock(device.mutex);
+  ++device.calls;
+  --device.graphs;
+  delete exec;
+  return device.sticky;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  Device& device = TheDevice();
+  const std::lock_guard<std::mutex> lock(device.mutex);
+  ++device.calls;
+  --device.graphs;
+  delete graph;
+  return device.sticky;
 }

@@ -9,6 +9,8 @@
 
 namespace cuda_emulator {
 
+class Graph;
+class GraphExec;
 class Stream;
 
 // What went wrong in the launch that failed last; empty when none did.
@@ -22,8 +24,15 @@ void SetSeed(uint64_t seed);
 void FailCall(int64_t call, int error);
 // Calls of the runtime API so far.
 int64_t Calls();
-// Kernels that were launched so far.
+// Kernels that were launched so far, each by a call of its own.
 int64_t Launches();
+// Graphs that were launched so far, and kernels and copies in them.
+int64_t GraphLaunches();
+int64_t GraphNodes();
+// Captures that gave a graph so far.
+int64_t Captures();
+// Graphs of either kind that were not destroyed.
+int64_t Graphs();
 // Times that the host waited for a stream so far.
 int64_t Waits();
 // Bytes of device memory that are allocated now.
