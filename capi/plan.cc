@@ -7,6 +7,8 @@
 using namespace llmcore::capi;  // NOLINT: the functions below are in no namespace
 
 static_assert(llmcore::core::kMemoryCategories == LLMCORE_MEMORY_CATEGORY_COUNT);
+static_assert(static_cast<uint32_t>(llmcore::core::WeightFormat::kInt4Zeros) ==
+              LLMCORE_WEIGHT_FORMAT_INT4_ZEROS);
 
 uint64_t llmcore_plan_bytes(const llmcore_plan* plan, uint32_t category) {
   if (plan == nullptr || category >= LLMCORE_MEMORY_CATEGORY_COUNT) return 0;
