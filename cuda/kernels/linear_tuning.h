@@ -18,9 +18,16 @@ constexpr int kLinearWarps = 8;
 // has as many bytes in flight.
 constexpr int LinearBlocksAnSm(Storage storage, int token_tiles, bool gated) {
   const int tiles = token_tiles * (gated ? 2 : 1);
-  return storage == Storage::kInt8                                     ? (tiles < 4 ? 2 : 1)
-         : storage == Storage::kInt4 || storage == Storage::kInt4Zeros ? (tiles < 8 ? 2 : 1)
-                                                                       : 2;
+  switch (storage) {
+    case Storage::kInt8:
+      return tiles < 4 ? 2 : 1;
+    case Storage::kF32:  // three pieces a value
+    case Storage::kInt4:
+    case Storage::kInt4Zeros:
+      return tiles < 8 ? 2 : 1;
+    default:
+      return 2;
+  }
 }
 
 // Tokens of a block in units of 8, the n of one mma, by the tokens of the call. Not part of the
