@@ -130,6 +130,18 @@ CpuFeatures DetectCpuFeatures() {
   return features;
 }
 
+Isa BestIsa() {
+#if defined(__x86_64__)
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return Isa::kBaseline;
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+             ? Isa::kAvx512
+             : Isa::kAvx2;
+#else
+  return Isa::kBaseline;
+#endif
+}
+
 std::optional<int> CoresOfCpuMax(absl::string_view text) {
   const size_t space = text.find(' ');
   if (space == absl::string_view::npos) return std::nullopt;

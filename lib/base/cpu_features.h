@@ -1,5 +1,5 @@
-// What the processor that runs this can do, and how many of it this process may use. Asked anew on
-// each call; nothing is cached in a global.
+// What the processor that runs this can do, and how many of it this process may use. Nothing is
+// cached in a global of ours.
 #ifndef LLMCORE_LIB_BASE_CPU_FEATURES_H_
 #define LLMCORE_LIB_BASE_CPU_FEATURES_H_
 
@@ -36,6 +36,11 @@ struct CpuFeatures {
 };
 
 CpuFeatures DetectCpuFeatures();
+
+// DetectCpuFeatures().best() for where it is asked often: a few loads of what the compiler's
+// library found out when the program began, where the other asks the processor, which traps in a
+// virtual machine.
+Isa BestIsa();
 
 // Cores that this process may use: the affinity mask of the calling thread, cut down to the CPU
 // quota of its control groups (rounded up), so that in a container that may use two of 64 cores not

@@ -24,17 +24,7 @@ const Passes& PassesOf(Isa isa) {
 }
 
 const Passes& WidestPasses() {
-#if defined(__x86_64__)
-  // DetectCpuFeatures in terms of the compiler's own library.
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-      return avx512::kPasses;
-    }
-    return avx2::kPasses;
-  }
-#endif
-  return baseline::kPasses;
+  return PassesOf(BestIsa());
 }
 
 }  // namespace llmcore::core

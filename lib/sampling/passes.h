@@ -21,7 +21,7 @@ struct Passes {
   void (*shift_and_divide)(float* values, size_t count, float shift, float divisor);
   // out[i] = exp(values[i] - shift) within 3 ulp, and 0 below exp(-87); no value is above `shift`.
   // Returns the sum: of blocks of 256 in f32, those in f64, in an order that
-  // cuda/kernels/sampling.cu shares. `out` may be `values`.
+  // cuda/kernels/sampling.cu shares.
   double (*exp_and_sum)(const float* values, size_t count, float shift, float* out);
   // The same rounded to multiples of 2^-34, so that sums of up to kMaxExactWeights are exact.
   double (*weigh)(const float* values, size_t count, float shift, float* out);
@@ -31,8 +31,7 @@ struct Passes {
 
 // Those of an instruction set that the processor has; baseline where it is not compiled for.
 const Passes& PassesOf(Isa isa);
-// Those of the widest. Takes no longer than a few loads: the processor was asked when the program
-// began.
+// Those of the widest (BestIsa).
 const Passes& WidestPasses();
 
 }  // namespace llmcore::core

@@ -97,6 +97,7 @@ TEST(PassesTest, OneValueIsSeenWhereverItIs) {
 }
 
 TEST(PassesTest, TheWidestSetIsTaken) {
+  EXPECT_EQ(BestIsa(), DetectCpuFeatures().best());
   EXPECT_EQ(&WidestPasses(), &PassesOf(DetectCpuFeatures().best()));
 }
 

@@ -12,6 +12,7 @@
 #include <immintrin.h>
 #endif
 
+#include "lib/base/vector_width.h"
 #include "lib/cpu/layout.h"
 
 #if defined(__clang__)
@@ -19,18 +20,11 @@
 #else
 #define LLMCORE_UNROLL _Pragma("GCC unroll 32")
 #endif
-#define LLMCORE_INLINE inline __attribute__((always_inline))
 
 namespace llmcore::cpu::LLMCORE_KERNEL_SET {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16;
-#elif defined(__AVX2__)
-constexpr int kLanes = 8;
-#else
-constexpr int kLanes = 4;
-#endif
+constexpr int kLanes = core::kVectorFloats;
 constexpr int kPanelVectors = static_cast<int>(kPanelRows) / kLanes;
 
 using F32 = float __attribute__((vector_size(4 * kLanes)));

@@ -6,18 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LLMCORE_INLINE inline __attribute__((always_inline))
+#include "lib/base/vector_width.h"
 
 namespace llmcore::core::LLMCORE_PASS_SET {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr size_t kLanes = 16;
-#elif defined(__AVX2__)
-constexpr size_t kLanes = 8;
-#else
-constexpr size_t kLanes = 4;
-#endif
+constexpr size_t kLanes = kVectorFloats;
 
 typedef float Floats __attribute__((vector_size(4 * kLanes)));
 typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
