@@ -2,10 +2,11 @@
 """Writes language_cases.json: small templates with what Jinja2 renders for them.
 
 Needs jinja2 3.1. The environment is the one in which transformers renders chat templates. Run it
-in this folder after changing CASES; the test reads only the JSON.
+after changing CASES; the test reads only the JSON, which lies beside this file.
 """
 import datetime
 import json
+import pathlib
 
 import jinja2
 from jinja2.ext import Extension
@@ -371,7 +372,7 @@ def main():
         except Exception as error:  # whatever Jinja2 raises is what we have to refuse as well
             case["error"] = type(error).__name__
         cases.append(case)
-    with open("language_cases.json", "w", encoding="utf-8") as file:
+    with open(pathlib.Path(__file__).with_name("language_cases.json"), "w", encoding="utf-8") as file:
         json.dump({"variables": VARIABLES, "cases": cases}, file, ensure_ascii=False, indent=1)
         file.write("\n")
     print(len(cases), "cases,", sum("error" in case for case in cases), "errors")
