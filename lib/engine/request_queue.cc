@@ -31,13 +31,21 @@ int32_t RequestQueue::CollectDemands(bool share_prompts) {
     const bool prompt = request->state == Request::State::kRunning && !request->decode;
     if (prompt && prompts_.size() < shares_.size()) prompts_.push_back(request);
   }
-  int32_t decodes = 0;
   for (size_t i = 0; i < requests_.size(); ++i) {
-    Request* const request = requests_[i];
-    if (request->state != Request::State::kQueued || request->missed) continue;
-    demands_.push_back(DemandOf(request, share_prompts));
-    demands_.back().request = i;
-    decodes += request->decode ? 1 : 0;
+    const Request& request = *requests_[i];
+    if (request.state != Request::State::kQueued || request.missed) continue;
+    demands_.push_back({.turn = request.turn, .request = i});
+  }
+  // Who comes first computes what several want: it would be served first without the others too.
+  std::sort(demands_.begin(), demands_.end(), [](const Demand& a, const Demand& b) {
+    return a.turn != b.turn ? a.turn < b.turn : a.request < b.request;
+  });
+  int32_t decodes = 0;
+  for (Demand& demand : demands_) {
+    const size_t index = demand.request;
+    demand = DemandOf(requests_[index], share_prompts);
+    demand.request = index;
+    decodes += demand.decode ? 1 : 0;
   }
   return decodes;
 }

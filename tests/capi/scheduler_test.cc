@@ -222,6 +222,38 @@ TEST(SchedulerTest, AHigherPriorityIsServedFirst) {
   }
 }
 
+// What two prompts have in common is computed by the one that comes first. The other would keep it
+// waiting for all that comes before the other.
+TEST(SchedulerTest, AHigherPriorityDoesNotWaitForAPromptThatItShares) {
+  const Options options = NewOptions();
+  ASSERT_TRUE(Works(llmcore_model_options_set_scheduler(options.get(), "manual", 6)));
+  ASSERT_TRUE(Works(llmcore_model_options_set_max_batch_sequences(options.get(), 1)));
+  const Model model = LoadModel(options.get());
+  std::string common = "1.1";
+  for (int i = 0; i < 20; ++i) common += "+2.3";
+  struct {
+    std::string question;
+    int32_t priority;
+  } const asked[] = {{common, 0}, {Question(1), 1}, {common, 2}};
+  std::vector<Session> sessions;
+  std::vector<Generation> generations;
+  std::vector<Reply> replies(3);
+  for (const auto& [question, priority] : asked) {
+    sessions.push_back(NewSession(model.get()));
+    ASSERT_TRUE(Works(AddMessage(sessions.back().get(), "user", question)));
+    ASSERT_TRUE(Works(llmcore_session_set_priority(sessions.back().get(), priority)));
+    generations.push_back(Generate(sessions.back().get(), NewGreedyParams(10).get()));
+  }
+  for (int step = 0; step < 10; ++step) {
+    for (int i = 0; i < 3; ++i) PollInto(generations[i].get(), &replies[i]);
+    ASSERT_TRUE(Step(model.get()));
+  }
+  PollInto(generations[2].get(), &replies[2]);
+  EXPECT_EQ(replies[0].tokens.size(), 0u);
+  EXPECT_EQ(replies[1].tokens.size(), 0u);
+  EXPECT_EQ(replies[2].tokens.size(), 10u);
+}
+
 TEST(SchedulerTest, ADeadlineEndsAReplyAndKeepsWhatItHas) {
   const Session session = Ask(SharedModel(), 5);
   Generation generation = Generate(session.get(), NewGreedyParams(60).get());
