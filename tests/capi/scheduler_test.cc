@@ -299,11 +299,12 @@ TEST(SchedulerTest, ADeadlinePassesWhileAReplyIsMade) {
 TEST(SchedulerTest, APolledRequestExpiresInTheQueue) {
   const Model model = ManualModel();
   const Session session = Ask(model.get(), 7);
-  ASSERT_TRUE(Works(llmcore_session_set_deadline(session.get(), 20)));
+  constexpr std::chrono::milliseconds kTime(300);
+  ASSERT_TRUE(Works(llmcore_session_set_deadline(session.get(), kTime.count())));
   const Generation generation = Generate(session.get(), NewGreedyParams(60).get());
   Reply reply;
   ASSERT_TRUE(PollInto(generation.get(), &reply));
-  std::this_thread::sleep_for(std::chrono::milliseconds(21));
+  std::this_thread::sleep_for(kTime + std::chrono::milliseconds(1));
   EXPECT_FALSE(Step(model.get()));
   const llmcore_event* event = nullptr;
   bool pending = true;
