@@ -100,7 +100,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True, help="the model directory to write")
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--start", help="a model directory to go on from, instead of from nothing")
     parser.add_argument("--tokens", type=int, default=4096, help="in a batch of all processes, padding included")
     parser.add_argument("--processes", type=int, default=2, help="of one thread each")
