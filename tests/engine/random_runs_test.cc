@@ -325,6 +325,14 @@ TEST_P(RandomRunsInThreadsTest, KeepTheirBits) {
         ASSERT_TRUE(SameBits(logits, alone.LogitsOf(tokens)));
       }
     }
+    {
+      // A step that everybody left holds blocks until it ends. It has when the next one does.
+      KvSequence sequence = engine.NewSequence();
+      const std::vector<int32_t> tokens = {1};
+      ASSERT_TRUE(
+          engine.Extend(&sequence, tokens, 1, 0, nullptr, [](int64_t, std::span<const float>) {})
+              .ok());
+    }
     ASSERT_EQ(rig.blocks_in_use(), 0);
     ASSERT_EQ(engine.swap().free_blocks, engine.swap().blocks);
     const absl::Status invariants = engine.CheckInvariants();

@@ -217,9 +217,10 @@ TEST(SampleAnswersTest, AFailureOnTheWayLeavesTheSession) {
   EXPECT_EQ(answers.status().code(), absl::StatusCode::kDeadlineExceeded) << answers.status();
   session->SetDeadline(std::nullopt);
   EXPECT_EQ(TokensOf(*session), prompt);
-  EXPECT_LE(BlocksInUse(*model), 100 / model->plan().kv_block_tokens + 1);
   params.max_tokens = 20;
   EXPECT_EQ(Generate(session.get(), params), Generate(SessionOf(model, prompt).get(), params));
+  // The step that ran when the time was up has ended by now, and let go of its blocks.
+  EXPECT_LE(BlocksInUse(*model), 120 / model->plan().kv_block_tokens + 1);
 }
 
 TEST(SampleAnswersTest, WrongNumbersAreRefused) {
