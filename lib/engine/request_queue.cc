@@ -37,9 +37,7 @@ int32_t RequestQueue::CollectDemands(bool share_prompts) {
     demands_.push_back({.turn = request.turn, .request = i});
   }
   // Who comes first computes what several want: it would be served first without the others too.
-  std::sort(demands_.begin(), demands_.end(), [](const Demand& a, const Demand& b) {
-    return a.turn != b.turn ? a.turn < b.turn : a.request < b.request;
-  });
+  std::sort(demands_.begin(), demands_.end(), ComesBefore);
   int32_t decodes = 0;
   for (Demand& demand : demands_) {
     const size_t index = demand.request;

@@ -16,12 +16,6 @@ constexpr double kWeightOfSlower = 0.02;
 // more steps than these. Where decodes fill every step, prompts get a turn after them.
 constexpr int64_t kHeadStartOfDecodes = 4;
 
-bool ComesBefore(const Demand& a, const Demand& b) {
-  const int64_t turn_a = a.turn - (a.decode ? kHeadStartOfDecodes : 0);
-  const int64_t turn_b = b.turn - (b.decode ? kHeadStartOfDecodes : 0);
-  return turn_a != turn_b ? turn_a < turn_b : a.request < b.request;
-}
-
 bool IsBrief(const Demand& demand, int32_t rows) {
   return !demand.decode && !demand.begun && demand.rows > 0 && demand.rows <= rows;
 }
@@ -44,6 +38,12 @@ Share ShareOf(const Demand& demand, const StepBudget& left) {
 }
 
 }  // namespace
+
+bool ComesBefore(const Demand& a, const Demand& b) {
+  const int64_t turn_a = a.turn - (a.decode ? kHeadStartOfDecodes : 0);
+  const int64_t turn_b = b.turn - (b.decode ? kHeadStartOfDecodes : 0);
+  return turn_a != turn_b ? turn_a < turn_b : a.request < b.request;
+}
 
 void StepBudget::Take(const Demand& demand, const Share& share) {
   --sequences;

@@ -55,9 +55,12 @@ struct StepBudget {
 // reply by as long as reading them beside the replies would delay each of them, and more.
 bool BriefPromptsComeFirst(std::span<const Demand> demands, int32_t rows);
 
-// Sorts `demands` into the order in which they are served: by turn, and decodes a few steps
-// earlier, so that a long prompt does not keep them waiting. Prompts fill what is left in chunks.
-// Writes to `shares`, which has room for budget.sequences, and returns how many there are.
+// The order in which demands are served: by turn, and decodes a few steps earlier, so that a long
+// prompt does not keep them waiting.
+bool ComesBefore(const Demand& a, const Demand& b);
+
+// Sorts `demands` by ComesBefore. Prompts fill what is left in chunks. Writes to `shares`, which
+// has room for budget.sequences, and returns how many there are.
 size_t Schedule(std::span<Demand> demands, const StepBudget& budget, std::span<Share> shares);
 
 // How many rows of prompts a step may hold besides decodes. A step takes longer with each of them,
