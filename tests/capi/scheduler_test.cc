@@ -195,63 +195,59 @@ TEST(SchedulerTest, AManualModelHasNoThreadOfItsOwn) {
   EXPECT_EQ(threads(), before);
 }
 
-TEST(SchedulerTest, AHigherPriorityIsServedFirst) {
-  const Options options = NewOptions();
-  ASSERT_TRUE(Works(llmcore_model_options_set_scheduler(options.get(), "manual", 6)));
-  ASSERT_TRUE(Works(llmcore_model_options_set_max_batch_sequences(options.get(), 1)));
-  const Model model = LoadModel(options.get());
-  std::vector<Session> sessions;
-  std::vector<Generation> generations;
-  std::vector<Reply> replies(3);
-  for (int i = 0; i < 3; ++i) {
-    sessions.push_back(Ask(model.get(), i));
-    ASSERT_TRUE(Works(llmcore_session_set_priority(sessions.back().get(), i == 1 ? 5 : 0)));
-    generations.push_back(Generate(sessions.back().get(), NewGreedyParams(10).get()));
-  }
-  for (int step = 0; step < 10; ++step) {
-    for (int i = 0; i < 3; ++i) PollInto(generations[i].get(), &replies[i]);
-    ASSERT_TRUE(Step(model.get()));
-  }
-  PollInto(generations[1].get(), &replies[1]);
-  EXPECT_EQ(replies[0].tokens.size(), 0u);
-  EXPECT_EQ(replies[1].tokens.size(), 10u);
-  EXPECT_EQ(replies[2].tokens.size(), 0u);
-  for (const int32_t wrong : {-101, 101, INT32_MAX, INT32_MIN}) {
-    EXPECT_TRUE(Fails(llmcore_session_set_priority(sessions[0].get(), wrong),
-                      LLMCORE_INVALID_ARGUMENT, "priority"));
-  }
-}
+struct Asked {
+  std::string question;
+  int32_t priority;
+};
 
-// What two prompts have in common is computed by the one that comes first. The other would keep it
-// waiting for all that comes before the other.
-TEST(SchedulerTest, AHigherPriorityDoesNotWaitForAPromptThatItShares) {
+// How many tokens of each reply there are after ten steps that take one sequence each.
+std::vector<size_t> TokensAfterTenSteps(const std::vector<Asked>& asked) {
   const Options options = NewOptions();
-  ASSERT_TRUE(Works(llmcore_model_options_set_scheduler(options.get(), "manual", 6)));
-  ASSERT_TRUE(Works(llmcore_model_options_set_max_batch_sequences(options.get(), 1)));
+  EXPECT_TRUE(Works(llmcore_model_options_set_scheduler(options.get(), "manual", 6)));
+  EXPECT_TRUE(Works(llmcore_model_options_set_max_batch_sequences(options.get(), 1)));
   const Model model = LoadModel(options.get());
-  std::string common = "1.1";
-  for (int i = 0; i < 20; ++i) common += "+2.3";
-  struct {
-    std::string question;
-    int32_t priority;
-  } const asked[] = {{common, 0}, {Question(1), 1}, {common, 2}};
   std::vector<Session> sessions;
   std::vector<Generation> generations;
-  std::vector<Reply> replies(3);
+  std::vector<Reply> replies(asked.size());
   for (const auto& [question, priority] : asked) {
     sessions.push_back(NewSession(model.get()));
-    ASSERT_TRUE(Works(AddMessage(sessions.back().get(), "user", question)));
-    ASSERT_TRUE(Works(llmcore_session_set_priority(sessions.back().get(), priority)));
+    EXPECT_TRUE(Works(AddMessage(sessions.back().get(), "user", question)));
+    EXPECT_TRUE(Works(llmcore_session_set_priority(sessions.back().get(), priority)));
     generations.push_back(Generate(sessions.back().get(), NewGreedyParams(10).get()));
   }
+  const auto poll = [&] {
+    for (size_t i = 0; i < asked.size(); ++i) PollInto(generations[i].get(), &replies[i]);
+  };
   for (int step = 0; step < 10; ++step) {
-    for (int i = 0; i < 3; ++i) PollInto(generations[i].get(), &replies[i]);
-    ASSERT_TRUE(Step(model.get()));
+    poll();
+    EXPECT_TRUE(Step(model.get()));
   }
-  PollInto(generations[2].get(), &replies[2]);
-  EXPECT_EQ(replies[0].tokens.size(), 0u);
-  EXPECT_EQ(replies[1].tokens.size(), 0u);
-  EXPECT_EQ(replies[2].tokens.size(), 10u);
+  poll();
+  std::vector<size_t> tokens;
+  for (const Reply& reply : replies) tokens.push_back(reply.tokens.size());
+  return tokens;
+}
+
+TEST(SchedulerTest, AHigherPriorityIsServedFirst) {
+  EXPECT_EQ(TokensAfterTenSteps({{Question(0), 0}, {Question(1), 5}, {Question(2), 0}}),
+            (std::vector<size_t>{0, 10, 0}));
+}
+
+// What two prompts have in common is computed by the one whose turn comes first. It would otherwise
+// wait for all that comes before the other.
+TEST(SchedulerTest, AHigherPriorityDoesNotWaitForAPromptThatItShares) {
+  std::string common = "1.1";
+  for (int i = 0; i < 20; ++i) common += "+2.3";
+  EXPECT_EQ(TokensAfterTenSteps({{common, 0}, {Question(1), 1}, {common, 2}}),
+            (std::vector<size_t>{0, 0, 10}));
+}
+
+TEST(SchedulerTest, AnUnknownPriorityIsRefused) {
+  const Session session = NewSession(SharedModel());
+  for (const int32_t wrong : {-101, 101, INT32_MAX, INT32_MIN}) {
+    EXPECT_TRUE(Fails(llmcore_session_set_priority(session.get(), wrong), LLMCORE_INVALID_ARGUMENT,
+                      "priority"));
+  }
 }
 
 TEST(SchedulerTest, ADeadlineEndsAReplyAndKeepsWhatItHas) {
